@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path  # noqa: TC003  # pydantic reads the annotation when it loads a manifest
+from pathlib import Path
 from typing import Any
 
 

@@ -1,0 +1,1 @@
+"""edgekit: make an exported ONNX model small and fast, and prove it on the device."""
