@@ -1,0 +1,122 @@
+"""The command group and what every command shares: errors in one line, exit codes, no traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+import rich_click as click
+
+from edgekit.errors import EdgekitError
+
+COMMANDS = (
+    "demo",
+    "inspect",
+    "optimize",
+    "quantize",
+    "profile",
+    "gate",
+    "verify",
+    "report",
+    "init",
+    "doctor",
+    "target",
+    "completion",
+)
+EXIT_INTERNAL = 70
+EXIT_INTERRUPTED = 130
+
+
+class _Commands(click.RichGroup):
+    """Finds a command in the module of its name and imports nothing else."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # as above
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"edgekit.cli.{cmd_name}_command")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "see 'edgekit --help'"
+            ctx.fail(f"unknown command {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="edgekit-sdk", prog_name="edgekit")
+def cli() -> None:
+    """Make an exported ONNX model small and fast, and prove it on the device.
+
+    Exit codes: 0 pass, 1 fail, 2 usage or bad input, 3 inconclusive, 4 device or agent failed, 5
+    baseline missing, 70 a fault of edgekit's own, 130 interrupted.
+    """
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        code = cli.main(args=arguments, prog_name="edgekit", standalone_mode=False)
+    except EdgekitError as error:
+        return _say(str(error), error.exit_code)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "edgekit"
+        text = error.format_message().rstrip(".")
+        seen = "--help" in text
+        return _say(text if seen else f"{text}; see '{path} --help'", 2)
+    except click.ClickException as error:
+        return _say(error.format_message(), 2)
+    except (KeyboardInterrupt, click.Abort):
+        return _say("interrupted; nothing was left half-written", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _say(f"{where}{(error.strerror or str(error)).lower()}", 2)
+    except Exception:  # noqa: BLE001  # the last line of defence: a report instead of a traceback
+        return _report_fault()
+    return code if isinstance(code, int) else 0
+
+
+def _say(text: str, code: int) -> int:
+    printable = "".join(c if c.isprintable() else "?" for c in text)
+    click.echo(f"error: {printable}", err=True)
+    return code
+
+
+def _report_fault() -> int:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="edgekit-fault-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(f"edgekit {' '.join(sys.argv[1:])}\n\n{traceback.format_exc()}")
+    kind, value = sys.exc_info()[:2]
+    name = kind.__name__ if kind else "unknown"
+    first = str(value).splitlines()[0] if str(value) else ""
+    return _say(
+        f"a fault of edgekit's own ({name}: {first}); please report it with {Path(file.name)}",
+        EXIT_INTERNAL,
+    )

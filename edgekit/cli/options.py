@@ -1,0 +1,76 @@
+"""Options that several commands take, spelled once."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import rich_click as click
+
+from edgekit.errors import UsageError
+
+model = click.argument("model", type=click.Path())
+target = click.option("--target", metavar="T", help="Class of device: x86, arm-cpu, jetson, or a .toml file.")
+data = click.option(
+    "--data",
+    metavar="DATA",
+    help="Data to calibrate with: .npz, folder of .npz or of images, module:callable.",
+)
+evaluation = click.option("--eval", "evaluation", metavar="DATA", help="Labelled data to judge by.")
+profile = click.option("--profile", metavar="P", help="Release profile: a name or a .toml file.")
+device = click.option(
+    "--device", metavar="D", help="Device that measures; this machine if it is of the target's kind."
+)
+budgets = click.option(
+    "--budget",
+    "budgets",
+    multiple=True,
+    metavar="'METRIC<=LIMIT'",
+    help="A limit to keep, e.g. 'latency.p95<=12ms'. Repeatable; overrides the profile's.",
+)
+threads = click.option(
+    "--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Intra-op threads."
+)
+batch = click.option(
+    "--batch", type=click.IntRange(1, 65536), default=1, show_default=True, help="Samples per inference."
+)
+shapes = click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=1x3x48x320",
+    help="Shape of an input for timing, where it is dynamic. Repeatable.",
+)
+json_file = click.option("--json", "json_file", metavar="FILE", help="Write JSON there; - is stdout.")
+force = click.option("--force", is_flag=True, help="Replace a finished bundle.")
+
+
+def read_shapes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """Read `--shape x=1x3x48x320` options.
+
+    Raises:
+        UsageError: one of them is not NAME=AxBxC with positive numbers.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, equals, axes = text.rpartition("=")
+        numbers = axes.split("x")
+        if not equals or not name or not all(n.isdecimal() and int(n) > 0 for n in numbers):
+            raise UsageError(
+                "cannot read the shape",
+                where="--shape",
+                found=repr(text),
+                expected="NAME=1x3x48x320",
+            )
+        shape = tuple(int(n) for n in numbers)
+        if math.prod(shape) > 1 << 31:
+            raise UsageError("the shape is too large", where="--shape", found=repr(text))
+        shapes[name] = shape
+    return shapes
+
+
+def required(value: Any, option: str) -> Any:
+    """Return `value`; raise `UsageError` when the option was not given."""
+    if value is None:
+        raise UsageError(f"{option} is missing", remedy=f"add {option} ...")
+    return value

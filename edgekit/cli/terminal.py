@@ -1,0 +1,101 @@
+"""What people see: text on stderr, a progress bar for anything over a second, files by name."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from edgekit.errors import OutputError
+
+Report = Callable[[str, int, int], None]
+
+
+def console() -> Console:
+    """Return the console for people: stderr, plain where it is no terminal."""
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def say(text: str) -> None:
+    """Print one line for people."""
+    console().print(text)
+
+
+def next_command(line: str) -> None:
+    """Print the one command that usually comes next."""
+    console().print(f"[dim]next:[/dim] {escape(line)}")
+
+
+@contextmanager
+def progress() -> Iterator[Report]:
+    """Show what is going on: a bar on a terminal, one line a stage elsewhere.
+
+    Yields:
+        a function of (what is being done, done so far, in all).
+    """
+    screen = console()
+    if not screen.is_terminal:
+        yield _lines(screen)
+        return
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        console=screen,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def report(what: str, done: int, total: int) -> None:
+            bar.update(task, description=escape(what), completed=done, total=total or None)
+
+        yield report
+
+
+def _lines(screen: Console) -> Report:
+    seen: set[str] = set()
+
+    def report(what: str, _done: int, _total: int) -> None:
+        if what not in seen:
+            seen.add(what)
+            screen.print(f"{escape(what)} ...")
+
+    return report
+
+
+def write_text(name: str, text: str) -> None:
+    """Write `text` to the file `name`, beside it and then renamed; `-` is stdout.
+
+    Raises:
+        OutputError: it cannot be written; what was there stays.
+    """
+    if name == "-":
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+        return
+    path = Path(name)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OutputError(
+            "cannot be written", where=name, found=error.strerror or str(error)
+        ) from error
