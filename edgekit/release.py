@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import re
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from edgekit import configuration, units
 from edgekit.errors import UsageError
-from edgekit.metrics import Metric, metric
+from edgekit.metrics import metric
 
 _BUDGET = re.compile(
     r"^\s*(?P<metric>[a-z][a-z0-9_.]*)\s*(?P<op><=|>=)\s*(?P<number>[-+]?[0-9.]+(?:e[-+]?[0-9]+)?)"
     r"\s*(?P<unit>[A-Za-z%/µ]*)\s*$"
 )
-_UNITS: dict[str, dict[str, float]] = {
-    "s": {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0},
-    "B": {
-        "B": 1.0,
-        "kB": 1e3,
-        "KB": 1e3,
-        "MB": 1e6,
-        "GB": 1e9,
-        "KiB": 2.0**10,
-        "MiB": 2.0**20,
-        "GiB": 2.0**30,
-    },
-    "1/s": {"/s": 1.0, "1/s": 1.0, "Hz": 1.0, "": 1.0},
-    "J": {"uJ": 1e-6, "mJ": 1e-3, "J": 1.0},
-    "dB": {"dB": 1.0},
-    "pt": {"pt": 1.0, "%": 1.0},
-    "": {"": 1.0, "x": 1.0, "%": 0.01},
-}
+_TASK_METRICS = ("top1", "top5", "agreement", "sqnr_db")
+_CALLABLE = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 
 
 class _Table(BaseModel):
@@ -88,21 +75,15 @@ class Budget(_Table):
             raise UsageError(
                 "not a number", where=where, found=repr(match["number"]), expected="a number"
             ) from None
-        limit = number * _factor(of, match["unit"], where)
+        limit = number * units.factor(match["unit"], of.unit, where=f"{where}: {of.name}")
+        if not math.isfinite(limit) or (of.unit not in {"pt", "dB"} and limit <= 0):
+            raise UsageError(
+                f"no possible limit for {of.name}",
+                where=where,
+                found=repr(text),
+                expected="a positive number",
+            )
         return cls(metric=of.name, limit=limit, text=text.replace(" ", ""), **options)
-
-
-def _factor(of: Metric, unit: str, where: str) -> float:
-    units = _UNITS[of.unit]
-    if unit in units:
-        return units[unit]
-    expected = ", ".join(repr(name) if name else "no unit" for name in units)
-    raise UsageError(
-        f"wrong unit for {of.name}",
-        where=where,
-        found=repr(unit) if unit else "no unit",
-        expected=f"one of {expected}",
-    )
 
 
 class Step(_Table):
@@ -158,7 +139,26 @@ class ReleaseProfile(_Table):
     def _read_budgets(cls, value: object) -> object:
         if not isinstance(value, list | tuple):
             return value
-        return tuple(Budget.parse(v, where="budgets") if isinstance(v, str) else v for v in value)
+        return tuple(_budget(item, f"budgets[{i}]") for i, item in enumerate(value))
+
+    @field_validator("objective")
+    @classmethod
+    def _check_objective(cls, value: str | dict[str, float]) -> str | dict[str, float]:
+        for name in value if isinstance(value, dict) else (value,):
+            metric(name, where="objective")
+        return value
+
+    @field_validator("metric")
+    @classmethod
+    def _check_metric(cls, value: str) -> str:
+        if value in _TASK_METRICS or _CALLABLE.match(value):
+            return value
+        raise UsageError(
+            "unknown task metric",
+            where="metric",
+            found=repr(value),
+            expected=f"one of {', '.join(_TASK_METRICS)}, or 'module:callable'",
+        )
 
     @field_validator("steps", mode="before")
     @classmethod
@@ -166,3 +166,30 @@ class ReleaseProfile(_Table):
         if not isinstance(value, list | tuple):
             return value
         return tuple({"name": v} if isinstance(v, str) else v for v in value)
+
+
+def _budget(item: object, where: str) -> object:
+    """Read a budget from text, or from a table of its text and options."""
+    if isinstance(item, str):
+        return Budget.parse(item, where=where)
+    if isinstance(item, dict) and "metric" not in item and isinstance(item.get("text"), str):
+        read = Budget.parse(item["text"], where=where)
+        return {**read.model_dump(), **item, "text": read.text}
+    return item
+
+
+def load(name_or_path: str | Path) -> ReleaseProfile:
+    """Read a release profile: a shipped one or one on `EDGEKIT_PATH` by name, others by path.
+
+    Raises:
+        UsageError: unknown name, or a wrong file; the message has file, key, found and expected.
+
+    >>> [step.name for step in load("quantize-only").steps]
+    ['simplify', 'quantize']
+    """
+    return configuration.load(ReleaseProfile, name_or_path, kind="profiles")
+
+
+def names() -> tuple[str, ...]:
+    """Return the names that `load` takes, sorted."""
+    return configuration.names("profiles")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from edgekit import configuration
 
 ActivationType = Literal["uint8", "int8"]
 
@@ -75,3 +78,20 @@ class Target(_Table):
     def is_local(self, available_providers: tuple[str, ...]) -> bool:
         """Say whether this machine is of this kind: architecture and best provider."""
         return platform.machine() in self.architectures and self.providers[0] in available_providers
+
+
+def load(name_or_path: str | Path) -> Target:
+    """Read a target: a shipped one or one on `EDGEKIT_PATH` by name, any other by path.
+
+    Raises:
+        UsageError: unknown name, or a wrong file; the message has file, key, found and expected.
+
+    >>> load("x86").quantized.activations
+    'uint8'
+    """
+    return configuration.load(Target, name_or_path, kind="targets")
+
+
+def names() -> tuple[str, ...]:
+    """Return the names that `load` takes, sorted."""
+    return configuration.names("targets")
