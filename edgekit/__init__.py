@@ -1,1 +1,51 @@
-"""edgekit: make an exported ONNX model small and fast, and prove it on the device."""
+"""edgekit: make an exported ONNX model small and fast, and prove it on the device.
+
+Every command has its twin here: `edgekit.optimize(...)` is `edgekit optimize ...`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgekit.errors import EdgekitError
+    from edgekit.gating import gate
+    from edgekit.graph import load
+    from edgekit.inspection import inspect
+    from edgekit.pipeline import optimize, quantize
+    from edgekit.profiling import profile
+    from edgekit.sample import demo_files
+
+_HOME = {
+    "EdgekitError": "edgekit.errors",
+    "demo_files": "edgekit.sample",
+    "gate": "edgekit.gating",
+    "inspect": "edgekit.inspection",
+    "load": "edgekit.graph",
+    "optimize": "edgekit.pipeline",
+    "profile": "edgekit.profiling",
+    "quantize": "edgekit.pipeline",
+}
+
+__all__ = [
+    "EdgekitError",
+    "demo_files",
+    "gate",
+    "inspect",
+    "load",
+    "optimize",
+    "profile",
+    "quantize",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: `import edgekit` stays quick."""
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'edgekit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

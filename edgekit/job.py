@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -17,11 +18,39 @@ from edgekit.dataset import Dataset
 from edgekit.devices import Device
 from edgekit.errors import DataError, ModelError, UsageError
 from edgekit.graph import Model, TensorSpec
+from edgekit.passes import Progress
 from edgekit.release import Budget, ReleaseProfile
 from edgekit.target import Target
 
 Inputs = tuple[dict[str, npt.NDArray[np.generic]], ...]
 _ROTATED = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A request, resolved and checked: what is measured, where, and how.
+
+    Attributes:
+        device: what measures; None when nothing can be timed.
+        shapes: concrete shape of every input for timing.
+        inputs: real inputs of those shapes; None lets the agent draw them.
+        workspace: a private folder, removed when the job ends.
+    """
+
+    file: Path
+    model: Model
+    target: Target
+    device: Device | None
+    threads: int
+    batch: int
+    shapes: dict[str, tuple[int, ...]]
+    inputs: Inputs | None
+    workspace: Path
+    progress: Progress
+
+
+def silent(_what: str, _done: int, _total: int) -> None:
+    """Tell nobody: the default of every `progress` argument."""
 
 
 def budgets_of(profile: ReleaseProfile, texts: tuple[str, ...]) -> tuple[Budget, ...]:
@@ -69,7 +98,9 @@ def shapes_for(
     for name in given:
         if name not in known:
             raise UsageError(
-                f"the model has no input {name!r}", where="--shape", expected=f"one of {sorted(known)}"
+                f"the model has no input {name!r}",
+                where="--shape",
+                expected=f"one of {sorted(known)}",
             )
     first = next(data.samples(), {}) if data is not None else {}
     return {

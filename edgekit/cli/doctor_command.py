@@ -6,7 +6,11 @@ import rich_click as click
 
 from edgekit.cli import options
 
-_MARKS = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "problem": "[red]problem[/red]"}
+_MARKS = {
+    "ok": "[green]ok[/green]",
+    "note": "[yellow]note[/yellow]",
+    "problem": "[red]problem[/red]",
+}
 
 
 @click.command("doctor")

@@ -10,7 +10,9 @@ import rich_click as click
 from edgekit.errors import UsageError
 
 model = click.argument("model", type=click.Path())
-target = click.option("--target", metavar="T", help="Class of device: x86, arm-cpu, jetson, or a .toml file.")
+target = click.option(
+    "--target", metavar="T", help="Class of device: x86, arm-cpu, jetson, or a .toml file."
+)
 data = click.option(
     "--data",
     metavar="DATA",
@@ -19,7 +21,9 @@ data = click.option(
 evaluation = click.option("--eval", "evaluation", metavar="DATA", help="Labelled data to judge by.")
 profile = click.option("--profile", metavar="P", help="Release profile: a name or a .toml file.")
 device = click.option(
-    "--device", metavar="D", help="Device that measures; this machine if it is of the target's kind."
+    "--device",
+    metavar="D",
+    help="Device that measures; this machine if it is of the target's kind.",
 )
 budgets = click.option(
     "--budget",
@@ -29,10 +33,18 @@ budgets = click.option(
     help="A limit to keep, e.g. 'latency.p95<=12ms'. Repeatable; overrides the profile's.",
 )
 threads = click.option(
-    "--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Intra-op threads."
+    "--threads",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    help="Intra-op threads.",
 )
 batch = click.option(
-    "--batch", type=click.IntRange(1, 65536), default=1, show_default=True, help="Samples per inference."
+    "--batch",
+    type=click.IntRange(1, 65536),
+    default=1,
+    show_default=True,
+    help="Samples per inference.",
 )
 shapes = click.option(
     "--shape",
@@ -41,7 +53,9 @@ shapes = click.option(
     metavar="NAME=1x3x48x320",
     help="Shape of an input for timing, where it is dynamic. Repeatable.",
 )
-json_file = click.option("--json", "json_file", metavar="FILE", help="Write JSON there; - is stdout.")
+json_file = click.option(
+    "--json", "json_file", metavar="FILE", help="Write JSON there; - is stdout."
+)
 force = click.option("--force", is_flag=True, help="Replace a finished bundle.")
 
 

@@ -8,12 +8,16 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from edgekit.errors import OutputError
+
+if TYPE_CHECKING:
+    from edgekit.result import Result
 
 Report = Callable[[str, int, int], None]
 
@@ -99,3 +103,15 @@ def write_text(name: str, text: str) -> None:
         raise OutputError(
             "cannot be written", where=name, found=error.strerror or str(error)
         ) from error
+
+
+def show_result(result: Result, json_file: str | None) -> int:
+    """Print the result for people, write it as JSON where asked, and return the exit code."""
+    from edgekit import report  # noqa: PLC0415  # as in every command
+
+    if json_file:
+        write_text(json_file, report.json_document(result))
+    console().print(report.console.render(result))
+    if result.next_command:
+        next_command(result.next_command)
+    return result.exit_code

@@ -107,7 +107,10 @@ def test_external_data_outside_the_folder(edgekit, folder):
     model = onnx.load(folder / "model.onnx")
     (folder / "inner").mkdir()
     onnx.save(
-        model, folder / "inner" / "m.onnx", save_as_external_data=True, location="w.bin",
+        model,
+        folder / "inner" / "m.onnx",
+        save_as_external_data=True,
+        location="w.bin",
         size_threshold=0,
     )
     (folder / "inner" / "w.bin").rename(folder / "w.bin")
@@ -209,7 +212,10 @@ def test_a_full_disk(edgekit, folder, tmp_path_factory):
 
 def test_a_loop_without_end(edgekit, folder):
     body = helper.make_graph(
-        [helper.make_node("Identity", ["go"], ["go_on"]), helper.make_node("Identity", ["v"], ["w"])],
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            helper.make_node("Identity", ["v"], ["w"]),
+        ],
         "body",
         [
             helper.make_tensor_value_info("i", TensorProto.INT64, []),
@@ -223,7 +229,9 @@ def test_a_loop_without_end(edgekit, folder):
     )
     graph = helper.make_graph(
         [
-            helper.make_node("Constant", [], ["true"], value=helper.make_tensor("t", TensorProto.BOOL, [], [1])),
+            helper.make_node(
+                "Constant", [], ["true"], value=helper.make_tensor("t", TensorProto.BOOL, [], [1])
+            ),
             helper.make_node("Loop", ["", "true", "x"], ["y"], "forever", body=body),
         ],
         "g",
