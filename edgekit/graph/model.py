@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import onnx_ir as ir
+import onnx_ir
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +34,10 @@ class Model:
         name: for messages: the file name it came from.
     """
 
-    ir: ir.Model
+    ir: onnx_ir.Model
     name: str
 
-    def editable(self) -> ir.Model:
+    def editable(self) -> onnx_ir.Model:
         """Return a clone whose graph may be changed; tensors are shared, not copied."""
         return self.ir.clone()
 
@@ -63,11 +63,11 @@ class Model:
         return dict(self.ir.metadata_props)
 
 
-def _spec(value: ir.Value) -> TensorSpec:
+def _spec(value: onnx_ir.Value) -> TensorSpec:
     shape = None
     if value.shape is not None:
         shape = tuple(d if isinstance(d, int) else str(d.value or "") for d in value.shape)
     dtype = "unknown"
     if value.dtype is not None:
-        dtype = "str" if value.dtype == ir.DataType.STRING else value.dtype.numpy().name
+        dtype = "str" if value.dtype == onnx_ir.DataType.STRING else value.dtype.numpy().name
     return TensorSpec(name=value.name or "", dtype=dtype, shape=shape)

@@ -1,0 +1,105 @@
+"""Load a model from a file that nobody vouches for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import onnx_ir as ir
+from onnx_ir import external_data
+
+from edgekit import native
+from edgekit.errors import EdgekitError, ModelError
+from edgekit.graph.examine import Examined, examine, parse
+from edgekit.graph.model import Model
+
+TIMEOUT_S = 20.0
+"""For the examination of a small model; large ones get a second more per 50 MB."""
+
+MEMORY_BYTES = 384 << 20
+"""For the examination, above three times the size of the file."""
+
+_LARGEST_BYTES = (2 << 30) - 1
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    follow_links: bool = False,
+    shapes: dict[str, tuple[int, ...]] | None = None,
+) -> Model:
+    """Return the model in an ONNX file after examining it in a limited child process.
+
+    Weights in external files are mapped, not read.
+
+    Args:
+        path: the file; external data lies in its folder or below.
+        follow_links: accept external data through symbolic or hard links.
+        shapes: concrete input shapes for the trial run; without one, dynamic axes are guessed.
+
+    Raises:
+        ModelError: the file is missing, no ONNX model, malformed, reaches outside its folder, or
+            crashes, hangs or bloats the checker or the runtime.
+    """
+    file = Path(path)
+    size_bytes = _size_of(file)
+    try:
+        examined = native.call(
+            "loading",
+            examine,
+            file.absolute(),
+            shapes or {},
+            follow_links,
+            timeout_s=TIMEOUT_S + size_bytes / 50e6,
+            memory_bytes=MEMORY_BYTES + 3 * size_bytes,
+        )
+        return _deserialize(file, examined)
+    except EdgekitError as error:
+        where = f"{file.name}: {error.where}" if error.where else file.name
+        raise type(error)(
+            error.what,
+            where=where,
+            found=error.found,
+            expected=error.expected,
+            remedy=error.remedy,
+        ) from None
+
+
+def _size_of(file: Path) -> int:
+    try:
+        state = file.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ModelError("cannot be read", where=str(file), found=reason) from None
+    if stat.S_ISDIR(state.st_mode):
+        raise ModelError("is a folder", where=str(file), expected="an ONNX file")
+    if not stat.S_ISREG(state.st_mode):
+        raise ModelError("is no regular file", where=str(file), expected="an ONNX file")
+    if state.st_size == 0:
+        raise ModelError("is empty", where=str(file), expected="an ONNX file")
+    if state.st_size > _LARGEST_BYTES:
+        raise ModelError(
+            "is larger than a protobuf can be",
+            where=str(file),
+            found=f"{state.st_size} bytes",
+            expected="at most 2 GiB",
+            remedy="export the weights as external data",
+        )
+    return state.st_size
+
+
+def _deserialize(file: Path, examined: Examined) -> Model:
+    data = file.read_bytes()
+    if hashlib.sha256(data).hexdigest() != examined.sha256:
+        raise ModelError("changed while it was being loaded")
+    proto = parse(data)
+    del data
+    try:
+        model = ir.from_proto(proto)
+    except (ir.serde.SerdeError, ValueError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError("cannot be represented", found=reason) from None
+    external_data.set_base_dir(model.graph, file.absolute().parent)
+    return Model(ir=model, name=file.name)

@@ -1,0 +1,116 @@
+"""Run a model file once with made-up inputs; only ever inside a native child."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import ModelError
+
+Arrays = dict[str, NDArray[Any]]
+
+_QUIET = 4
+_NUMPY = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(float16)": "float16",
+    "tensor(int8)": "int8",
+    "tensor(int16)": "int16",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(uint8)": "uint8",
+    "tensor(uint16)": "uint16",
+    "tensor(uint32)": "uint32",
+    "tensor(uint64)": "uint64",
+    "tensor(bool)": "bool",
+}
+
+
+def open_session(path: str, *, threads: int = 1, optimized: bool = True) -> Any:
+    """Return an onnxruntime session on the CPU that writes nothing to the terminal.
+
+    Raises:
+        ModelError: onnxruntime refuses the model.
+    """
+    import onnxruntime  # noqa: PLC0415  # never in the host
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _QUIET
+    options.enable_cpu_mem_arena = False
+    if not optimized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  # onnxruntime has a class of exception per status
+        raise ModelError(_said(error), where="session creation") from None
+
+
+def shapes_for(
+    session: Any, shapes: dict[str, tuple[int, ...]], fill: int
+) -> dict[str, tuple[int, ...]]:
+    """Return a concrete shape for each input: the given one, else with dynamic axes filled.
+
+    The first axis becomes 1 when dynamic, any other one `fill`.
+    """
+    return {
+        spec.name: shapes.get(
+            spec.name,
+            tuple(
+                d if isinstance(d, int) and d >= 0 else (fill if axis else 1)
+                for axis, d in enumerate(spec.shape)
+            ),
+        )
+        for spec in session.get_inputs()
+    }
+
+
+def random_inputs(session: Any, shapes: dict[str, tuple[int, ...]]) -> Arrays:
+    """Return inputs of these shapes: floats from N(0, 1), integers 0 or 1; the same every time.
+
+    Raises:
+        ModelError: an input is no tensor of numbers.
+    """
+    inputs: Arrays = {}
+    for spec in session.get_inputs():
+        if spec.type not in _NUMPY:
+            raise ModelError("input is no tensor of numbers", where=spec.name, found=spec.type)
+        dtype = np.dtype(_NUMPY[spec.type])
+        generator = np.random.default_rng(zlib.crc32(spec.name.encode()))
+        shape = shapes[spec.name]
+        if dtype.kind == "f":
+            inputs[spec.name] = generator.standard_normal(shape, np.float32).astype(dtype)
+        else:
+            inputs[spec.name] = generator.integers(0, 2, shape).astype(dtype)
+    return inputs
+
+
+def run(session: Any, inputs: Arrays) -> list[NDArray[Any]]:
+    """Return the outputs.
+
+    Raises:
+        ModelError: onnxruntime refuses; a memory limit is reported as such.
+    """
+    try:
+        return list(session.run(None, inputs))
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  # as in open_session
+        message = _said(error)
+        if "bad_alloc" in message or "allocate" in message:
+            raise MemoryError(message) from None
+        raise ModelError(message, where="a run") from None
+
+
+def _said(error: Exception) -> str:
+    text = str(error)
+    _, mark, rest = text.partition(" : ")
+    message = " ".join((rest if mark else text).replace(os.getcwd() + "/", "").split())  # noqa: PTH109  # text
+    return message if len(message) < 300 else message[:297] + "..."  # noqa: PLR2004  # a line
