@@ -1,0 +1,113 @@
+"""Streams named activations of a model over a dataset, in bounded memory.
+
+Everything here runs behind the native door: `native.call("calibrating", stream, file, ...)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit import native
+from edgekit.dataset import Dataset, Sample
+
+Array = npt.NDArray[np.generic]
+_GROUP_BYTES = 256 << 20
+
+
+class Reducer(Protocol):
+    """Takes activations in and keeps what is wanted of them; a dataclass, to come back whole."""
+
+    def begin(self, sample: Sample) -> None:
+        """Note that the activations of `sample` follow."""
+        ...
+
+    def add(self, name: str, values: Array) -> None:
+        """Take the tensor `name` of the current sample, batch axis of 1 included."""
+        ...
+
+
+R = TypeVar("R", bound=Reducer)
+
+
+def stream(model_file: Path, data: Dataset, names: Sequence[str], reducer: R) -> R:
+    """Run `data` through the model once and give every named tensor to `reducer`.
+
+    One sample at a time on one thread, so what a sample yields depends on nothing but the
+    sample. When the named tensors of one sample exceed 256 MB they are fetched in groups,
+    several runs a sample, still one pass over the data.
+
+    Args:
+        model_file: an ONNX file; its external data beside it.
+        data: yields samples without the batch axis.
+        names: tensors to expose; constants among them are given once a sample too.
+        reducer: its `begin` is called for each sample and its `add` for each of its tensors.
+    """
+    groups = [list(names)]
+    sessions: list[Any] = []
+    for index, sample in enumerate(data.samples()):
+        feed = batched(sample)
+        if not sessions:
+            groups = _groups(model_file, feed, list(names))
+            sessions = [_session(model_file, group) for group in groups]
+        reducer.begin(sample)
+        for session, group in zip(sessions, groups, strict=True):
+            for name, values in zip(group, session.run(group, feed), strict=True):
+                reducer.add(name, values)
+        native.report(index + 1, len(data))
+    return reducer
+
+
+def outputs_of(model_file: Path, samples: Sequence[Sample]) -> list[list[Array]]:
+    """Return the model's outputs for each sample, in the order of the graph outputs."""
+    session = _session(model_file, [])
+    return [session.run(None, batched(sample)) for sample in samples]
+
+
+def batched(sample: Sample) -> dict[str, Array]:
+    """Return the sample as a batch of one."""
+    return {name: np.ascontiguousarray(value)[None] for name, value in sample.items()}
+
+
+def _session(model_file: Path, names: list[str]) -> Any:
+    import onnx  # noqa: PLC0415  # only behind the native door
+    import onnxruntime as ort  # noqa: PLC0415  # only behind the native door
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.enable_cpu_mem_arena = False
+    providers = ["CPUExecutionProvider"]
+    if not names:
+        return ort.InferenceSession(str(model_file), options, providers=providers)
+    model = onnx.load(model_file, load_external_data=False)
+    present = {value.name for value in model.graph.output}
+    model.graph.output.extend(
+        onnx.ValueInfoProto(name=name) for name in names if name not in present
+    )
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", str(model_file.parent)
+    )
+    return ort.InferenceSession(model.SerializeToString(), options, providers=providers)
+
+
+def _groups(model_file: Path, feed: dict[str, Array], names: list[str]) -> list[list[str]]:
+    """Split `names` so that one run's tensors stay within `_GROUP_BYTES`, by one sample's sizes."""
+    sizes: dict[str, int] = {}
+    for first in range(0, len(names), 32):
+        part = names[first : first + 32]
+        found = _session(model_file, part).run(part, feed)
+        sizes.update((name, values.nbytes) for name, values in zip(part, found, strict=True))
+    groups: list[list[str]] = [[]]
+    total = 0
+    for name in names:
+        if groups[-1] and total + sizes[name] > _GROUP_BYTES:
+            groups.append([])
+            total = 0
+        groups[-1].append(name)
+        total += sizes[name]
+    return groups

@@ -1,0 +1,191 @@
+"""Writes a plan into a graph as QuantizeLinear/DequantizeLinear pairs, in a target's form."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from edgekit.errors import ModelError
+from edgekit.graph import Model
+from edgekit.graph.surgery import constant_of
+from edgekit.quantization.grid import Grid, grid_of, quantized_bias, quantized_weight
+from edgekit.quantization.plan import WEIGHTED, QuantizationPlan, Unit
+from edgekit.quantization.planning import clip_bounds
+from edgekit.quantization.units import weight_of
+from edgekit.target import Target
+
+_FLOAT_OUTPUT = frozenset(("gemm", "matmul", "attention"))
+"""onnxruntime has kernels from int8 to float for these, so their output needs no grid."""
+_ROUNDING = 1e-5
+
+
+def emit(model: Model, plan: QuantizationPlan, target: Target, enabled: frozenset[str]) -> Model:
+    """Return `model` with the units named in `enabled` quantized as `target` wants them.
+
+    Args:
+        model: the float graph; it is not changed.
+        plan: made of `model`, or of a model with the same tensor names.
+        target: decides integer types, symmetry, bias and placement.
+        enabled: names of units; all others stay float.
+
+    Raises:
+        ModelError: the model's opset is below what the target's form needs.
+    """
+    if model.opset < target.quantized.min_opset:
+        raise ModelError(
+            "the opset is too old for quantization",
+            where=model.name,
+            found=str(model.opset),
+            expected=f">= {target.quantized.min_opset}",
+            remedy="convert it first: the simplify pass does",
+        )
+    writer = _Writer(model.editable(), plan, target, enabled)
+    return Model(ir=writer.written(), name=model.name)
+
+
+def quantized_tensors(
+    plan: QuantizationPlan, target: Target, enabled: frozenset[str]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Return (tensors with a grid, those among them that an int8 kernel writes)."""
+    units = [unit for unit in plan.units if unit.name in enabled]
+    read = frozenset(name for unit in units for name in unit.inputs)
+    if target.runtimes[0] == "tensorrt":
+        return read, frozenset()
+    written = frozenset(
+        unit.output for unit in units if unit.kind not in _FLOAT_OUTPUT or unit.output in read
+    )
+    return read | written, written
+
+
+class _Writer:
+    def __init__(
+        self, model: ir.Model, plan: QuantizationPlan, target: Target, enabled: frozenset[str]
+    ) -> None:
+        self._model, self._graph, self._target = model, model.graph, target
+        self._form = target.quantized
+        self._units = [unit for unit in plan.units if unit.name in enabled]
+        tensors, self._written = quantized_tensors(plan, target, enabled)
+        self._grids = {name: grid_of(plan.ranges[name], self._form) for name in sorted(tensors)}
+        self._nodes = {n.outputs[0].name or "": n for n in self._graph if n.outputs}
+        self._kernels = {self._nodes[unit.node] for unit in self._units}
+        self._weights: dict[tuple[object, ...], tuple[ir.Value, np.ndarray]] = {}
+
+    def written(self) -> ir.Model:
+        for unit in self._units:
+            if unit.kind in WEIGHTED:
+                self._quantize_weight(unit, self._nodes[unit.node])
+        for unit in self._units:
+            self._fold(unit)
+        values = {value.name or "": value for value in self._graph.inputs}
+        values.update((v.name or "", v) for node in self._graph for v in node.outputs)
+        for name in sorted(self._grids):
+            self._quantize_activation(values[name], self._grids[name])
+        self._drop_unused_initializers()
+        return self._model
+
+    def _quantize_weight(self, unit: Unit, node: ir.Node) -> None:
+        weight = np.asarray(weight_of(node, unit), dtype=np.float32)
+        bias_value = node.inputs[2] if len(node.inputs) > 2 else None  # noqa: PLR2004  # X, W, B
+        bias = None if bias_value is None else constant_of(bias_value)
+        scale = self._grids[unit.inputs[0]].scale
+        int32_bias = bias is not None and self._form.bias == "int32"
+        axis = unit.weight_axis or 0
+        source = node.inputs[unit.weight or 0]
+        key = (source, axis, float(scale) if int32_bias else None, bias_value)
+        if key not in self._weights:
+            found = quantized_weight(
+                weight,
+                axis,
+                per_channel=self._form.per_channel_weights,
+                bias=bias if int32_bias else None,
+                input_scale=scale if int32_bias else None,
+            )
+            name = f"{unit.node}_weight"
+            value = self._dequantized(name, found.integers, found.scales, found.axis, before=node)
+            self._weights[key] = (value, found.scales)
+        value, scales = self._weights[key]
+        node.replace_input_with(unit.weight or 0, value)
+        if int32_bias and bias is not None:
+            product = (scales * scale).astype(np.float32)
+            integers = quantized_bias(bias, product)
+            name = f"{unit.node}_bias"
+            node.replace_input_with(2, self._dequantized(name, integers, product, 0, before=node))
+
+    def _fold(self, unit: Unit) -> None:
+        """Drop a Relu or Clip that the grid of its output implies."""
+        if unit.folded is None or unit.output not in self._written:
+            return
+        node = self._nodes[unit.folded]
+        low, high = clip_bounds(node)
+        lowest, highest = self._grids[unit.output].span
+        slack = (highest - lowest) * _ROUNDING
+        if lowest < low - slack or highest > high + slack:
+            return
+        source, out = node.inputs[0], node.outputs[0]
+        if source is None:
+            return
+        out_name = out.name
+        out.replace_all_uses_with(source, replace_graph_outputs=True)
+        self._graph.remove(node, safe=True)
+        source.name = out_name
+
+    def _quantize_activation(self, value: ir.Value, grid: Grid) -> None:
+        name = value.name or ""
+        readers = list(value.uses())
+        scale = self._initializer(f"{name}_scale", np.asarray(grid.scale))
+        zero_point = self._initializer(f"{name}_zero_point", np.asarray(grid.zero_point))
+        quantize = ir.node("QuantizeLinear", [value, scale, zero_point], name=f"{name}_quantize")
+        quantize.outputs[0].name = f"{name}_quantized"
+        dequantize = ir.node(
+            "DequantizeLinear",
+            [quantize.outputs[0], scale, zero_point],
+            name=f"{name}_dequantize",
+        )
+        result = dequantize.outputs[0]
+        result.name, result.dtype = f"{name}_dequantized", ir.DataType.FLOAT
+        result.shape = value.shape
+        producer = value.producer()
+        if producer is None:
+            self._graph.insert_before(self._graph[0], [quantize, dequantize])
+        else:
+            self._graph.insert_after(producer, [quantize, dequantize])
+        everywhere = name in self._written
+        for use in readers:
+            if everywhere or use.node in self._kernels:
+                use.node.replace_input_with(use.idx, result)
+        if everywhere and value.is_graph_output():
+            self._graph.outputs[self._graph.outputs.index(value)] = result
+            value.name, result.name = f"{name}_float", name
+
+    def _dequantized(
+        self, name: str, integers: np.ndarray, scales: np.ndarray, axis: int, *, before: ir.Node
+    ) -> ir.Value:
+        zeros = np.zeros(scales.shape, integers.dtype)
+        node = ir.node(
+            "DequantizeLinear",
+            [
+                self._initializer(f"{name}_quantized", integers),
+                self._initializer(f"{name}_scale", scales),
+                self._initializer(f"{name}_zero_point", zeros),
+            ],
+            attributes={"axis": axis} if scales.ndim else None,
+            name=f"{name}_dequantize",
+        )
+        result = node.outputs[0]
+        result.name, result.dtype = f"{name}_dequantized", ir.DataType.FLOAT
+        result.shape = ir.Shape(integers.shape)
+        self._graph.insert_before(before, node)
+        return result
+
+    def _initializer(self, name: str, array: np.ndarray) -> ir.Value:
+        tensor = ir.tensor(array, name=name)
+        value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype))
+        value.const_value = tensor
+        self._graph.register_initializer(value)
+        return value
+
+    def _drop_unused_initializers(self) -> None:
+        inputs = {value.name for value in self._graph.inputs}
+        for name, value in list(self._graph.initializers.items()):
+            if not value.uses() and not value.is_graph_output() and name not in inputs:
+                del self._graph.initializers[name]

@@ -1,0 +1,112 @@
+"""Affine integer grids: scale, zero-point, and quantized weights and biases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.quantization.ranges import SMALLEST_SPAN, Range, ends_of
+from edgekit.target import QuantizedForm
+
+Floats = npt.NDArray[np.float32]
+_BIAS_LIMIT = 2.0**30
+_SMALLEST_SCALE = np.float32(2.0**-60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """The integers of one activation: value = (integer - zero_point) * scale.
+
+    Attributes:
+        scale: float32, normal and > 0.
+        zero_point: of the dtype `uint8` or `int8`.
+    """
+
+    scale: np.float32
+    zero_point: np.uint8 | np.int8
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The lowest and highest value that can be told."""
+        limits = np.iinfo(self.zero_point.dtype)
+        zero, scale = int(self.zero_point), float(self.scale)
+        return (int(limits.min) - zero) * scale, (int(limits.max) - zero) * scale
+
+
+def grid_of(span: Range, form: QuantizedForm) -> Grid:
+    """Return the grid of `form` that spans `span`; 0 is always on it.
+
+    Source: Jacob et al. 2018, eq. 1; symmetric grids leave -128 unused.
+    """
+    dtype = np.uint8 if form.activations == "uint8" else np.int8
+    low, high = ends_of(span, symmetric=form.symmetric_activations)
+    width = max(high - low, SMALLEST_SPAN)
+    if form.symmetric_activations:
+        return Grid(scale=np.float32(width / 254), zero_point=dtype(0))
+    limits = np.iinfo(dtype)
+    scale = np.float32(width / 255)
+    zero = int(np.clip(round(limits.min - low / float(scale)), limits.min, limits.max))
+    return Grid(scale=scale, zero_point=dtype(zero))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizedWeight:
+    """A weight in int8, zero-point 0.
+
+    Attributes:
+        integers: int8, the weight's shape, within -127..127.
+        scales: float32, shape (channels,), or () for one scale in all.
+        axis: the channels' axis in `integers`.
+    """
+
+    integers: npt.NDArray[np.int8]
+    scales: Floats
+    axis: int
+
+
+def quantized_weight(
+    weight: Floats,
+    axis: int,
+    *,
+    per_channel: bool,
+    bias: Floats | None = None,
+    input_scale: np.float32 | None = None,
+) -> QuantizedWeight:
+    """Quantize `weight` by its peaks along `axis`.
+
+    A scale is widened where `bias / (input_scale * scale)` would leave int32; so a channel of
+    zeros, whose scale would be 0, still carries its bias.
+
+    Args:
+        weight: float32.
+        axis: of the output channels.
+        per_channel: one scale a channel rather than one in all.
+        bias: float32, shape (channels,); its int32 form must fit.
+        input_scale: of the activation, together with `bias`.
+    """
+    others = tuple(i for i in range(weight.ndim) if i != axis)
+    peaks = np.abs(weight).max(axis=others).astype(np.float64)
+    if not per_channel:
+        peaks = np.full_like(peaks, peaks.max())
+    scales = peaks / 127
+    if bias is not None and input_scale is not None and bias.shape == scales.shape:
+        needed = np.abs(bias.astype(np.float64)) / (float(input_scale) * _BIAS_LIMIT)
+        scales = np.maximum(scales, needed if per_channel else needed.max())
+    scales = np.maximum(scales.astype(np.float32), _SMALLEST_SCALE)
+    shape = [1] * weight.ndim
+    shape[axis] = -1
+    integers = np.clip(np.rint(weight / scales.reshape(shape)), -127, 127).astype(np.int8)
+    return QuantizedWeight(
+        integers=integers,
+        scales=scales if per_channel else scales[:1].reshape(()),
+        axis=axis,
+    )
+
+
+def quantized_bias(bias: Floats, scales: Floats) -> npt.NDArray[np.int32]:
+    """Return the int32 form of `bias` on the product of input and weight scales."""
+    limits = np.iinfo(np.int32)
+    integers = np.rint(bias.astype(np.float64) / scales.astype(np.float64))
+    return np.clip(integers, limits.min, limits.max).astype(np.int32)

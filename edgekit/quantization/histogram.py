@@ -1,0 +1,127 @@
+"""Histograms on a fixed logarithmic grid, read off the bits of each float32.
+
+The sign, the exponent and the six highest mantissa bits of a value are its bin. The grid is the
+same for every tensor and sample and counts are integers, so adding samples in any order, or
+merging the histograms of any shards, gives the same result bit for bit, and nothing ever has to
+be widened or rescaled.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.errors import CalibrationError
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+_MANTISSA_BITS = 6
+_SHIFT = 23 - _MANTISSA_BITS
+_OCTAVES = 24
+"""Magnitudes from 2^-24 to 2^24 are told apart; smaller ones count as 0, larger as the largest."""
+_LOWEST = (127 - _OCTAVES) << _MANTISSA_BITS
+_HALF = 2 * _OCTAVES << _MANTISSA_BITS
+BINS = 2 * _HALF
+POSITIONS = 4096
+"""How many elements of one sample's tensor are counted; all of them decide minimum and maximum."""
+_SUBPOINTS = 4
+
+
+@dataclass(slots=True, kw_only=True)
+class Histogram:
+    """What calibration keeps of one tensor; its size does not depend on the number of samples.
+
+    Attributes:
+        low, high: exact minimum and maximum over every element seen.
+        counts: int64, shape (BINS,): elements in each bin, over at most `POSITIONS` elements of
+            each sample; non-negative values first, then negative ones, both by magnitude.
+        size: elements in one sample's tensor, the most seen.
+    """
+
+    low: float
+    high: float
+    counts: Counts
+    size: int
+
+    @classmethod
+    def empty(cls) -> Histogram:
+        """Return the histogram of nothing, the neutral element of `merged`."""
+        return cls(low=math.inf, high=-math.inf, counts=np.zeros(BINS, np.int64), size=0)
+
+    def add(self, values: Floats) -> None:
+        """Count one sample's tensor.
+
+        Raises:
+            CalibrationError: it holds NaN or infinity.
+        """
+        if values.size == 0:
+            return
+        low, high = float(values.min()), float(values.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise CalibrationError("an activation is not finite", found="NaN or infinity")
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        self.size = max(self.size, values.size)
+        flat = values.reshape(-1)
+        self.counts += np.bincount(bins_of(flat[:: step_of(flat.size)]), minlength=BINS)
+
+    def merged(self, other: Histogram) -> Histogram:
+        """Return the histogram of both parts' data."""
+        return Histogram(
+            low=min(self.low, other.low),
+            high=max(self.high, other.high),
+            counts=self.counts + other.counts,
+            size=max(self.size, other.size),
+        )
+
+    def points(self) -> tuple[Doubles, Doubles]:
+        """Return values and their weights that stand for the data, each of shape (n,).
+
+        A bin within three octaves of the maximum becomes a few points spread evenly over it,
+        because there it can be wider than a step of an 8-bit grid. Points never leave
+        [low, high].
+        """
+        used = np.flatnonzero(self.counts)
+        inner, outer = _edges(used)
+        counts = self.counts[used].astype(np.float64)
+        wide = np.abs(outer) > max(-self.low, self.high) / 8
+        share = (np.arange(_SUBPOINTS) + 0.5) / _SUBPOINTS
+        spread = inner[wide, None] + (outer - inner)[wide, None] * share
+        values = np.concatenate([(inner + outer)[~wide] / 2, spread.reshape(-1)])
+        weights = np.concatenate([counts[~wide], np.repeat(counts[wide] / _SUBPOINTS, _SUBPOINTS)])
+        return np.clip(values, self.low, self.high), weights
+
+
+def step_of(size: int) -> int:
+    """Return the stride that takes at most `POSITIONS` of `size` elements.
+
+    It shares no factor with `size`, so that it does not fall on one row, column or channel.
+    """
+    if size <= POSITIONS:
+        return 1
+    step = -(-size // POSITIONS)
+    while math.gcd(step, size) != 1:
+        step += 1
+    return step
+
+
+def bins_of(values: Floats) -> npt.NDArray[np.intp]:
+    """Return the bin of each value, shape (n,)."""
+    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    magnitude = ((bits & 0x7FFFFFFF) >> _SHIFT).astype(np.intp) - _LOWEST
+    np.clip(magnitude, 0, _HALF - 1, out=magnitude)
+    return magnitude + _HALF * (bits >> 31).astype(np.intp)
+
+
+def _edges(bins: npt.NDArray[np.intp]) -> tuple[Doubles, Doubles]:
+    magnitude = bins % _HALF
+    codes = np.stack([magnitude, magnitude + 1]) + _LOWEST
+    inner, outer = (codes.astype(np.uint32) << _SHIFT).view(np.float32).astype(np.float64)
+    smallest = magnitude == 0
+    inner[smallest] = outer[smallest] = 0.0
+    sign = np.where(bins < _HALF, 1.0, -1.0)
+    return inner * sign, outer * sign

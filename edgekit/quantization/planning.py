@@ -1,0 +1,124 @@
+"""From a graph and its calibration to a plan."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import onnx_ir as ir
+
+from edgekit.candidate import Skip
+from edgekit.graph.surgery import constant_of
+from edgekit.quantization.calibration import Calibration
+from edgekit.quantization.plan import CONVOLUTIONS, QuantizationPlan, Unit
+from edgekit.quantization.ranges import Method, Range, Reach, range_of
+from edgekit.quantization.units import units_of, weight_of
+
+
+def tensors_of(graph: ir.Graph) -> tuple[str, ...]:
+    """Return the activations that a plan of `graph` needs to be calibrated."""
+    units, _ = units_of(graph)
+    return tuple(dict.fromkeys(name for unit in units for name in unit.tensors))
+
+
+def plan_of(
+    graph: ir.Graph,
+    calibration: Calibration,
+    *,
+    method: Method = "auto",
+    symmetric: bool = False,
+) -> QuantizationPlan:
+    """Return the plan for `graph`.
+
+    Args:
+        graph: the one that was calibrated.
+        calibration: covers `tensors_of(graph)`.
+        method: how ranges are chosen.
+        symmetric: the target's grids are symmetric; part of a range's error.
+    """
+    found, skips = units_of(graph)
+    units: list[Unit] = []
+    refused = list(skips)
+    for unit in found:
+        unseen = [name for name in unit.tensors if name not in calibration.histograms]
+        if unseen:
+            reason = f"tensor {unseen[0]} holds no float32 in calibration"
+            refused.append(Skip(where=unit.name, reason=reason))
+        else:
+            units.append(unit)
+    values = values_of(graph)
+    names = dict.fromkeys(name for unit in units for name in unit.tensors)
+    ranges: dict[str, Range] = {}
+    for name in names:
+        ranges[name] = range_of(
+            calibration.histograms[name],
+            method=method,
+            symmetric=symmetric,
+            reach=_reach_of(values[name]),
+        )
+    by_output = {node.outputs[0].name: node for node in graph if node.outputs}
+    counted = tuple(
+        replace(unit, macs=_macs_of(unit, by_output[unit.node], calibration)) for unit in units
+    )
+    return QuantizationPlan(ranges=ranges, units=counted, skips=tuple(refused))
+
+
+def values_of(graph: ir.Graph) -> dict[str, ir.Value]:
+    """Return every tensor of the graph by name; initializers are not among them."""
+    found = {value.name: value for value in graph.inputs if value.name}
+    for node in graph:
+        found.update((value.name, value) for value in node.outputs if value.name)
+    return found
+
+
+def _macs_of(unit: Unit, node: ir.Node, calibration: Calibration) -> int:
+    outputs = calibration.histograms[unit.output].size
+    if unit.kind == "attention":
+        shape = node.inputs[0].shape if node.inputs[0] is not None else None
+        depth = shape[-1] if shape else None
+        return outputs * depth if isinstance(depth, int) else 0
+    if unit.weight is None:
+        return 0
+    weight = weight_of(node, unit)
+    if unit.kind == "transposed":
+        inputs = calibration.histograms[unit.inputs[0]].size
+        return inputs * math.prod(weight.shape[1:])
+    if unit.kind in CONVOLUTIONS:
+        return outputs * math.prod(weight.shape[1:])
+    return outputs * (weight.size // unit.channels)
+
+
+def _reach_of(value: ir.Value) -> Reach:
+    """Return what the consumers of `value` tell apart, the union over them."""
+    uses = list(value.uses())
+    if value.is_graph_output() or not uses:
+        return Reach()
+    parts = [_reach_into(use.node) for use in uses]
+    return Reach(low=min(part.low for part in parts), high=max(part.high for part in parts))
+
+
+def _reach_into(node: ir.Node) -> Reach:
+    if node.op_type == "HardSwish":
+        return Reach(low=-3.0)
+    if node.op_type == "HardSigmoid":
+        alpha = node.attributes.get_float("alpha", 0.2)
+        beta = node.attributes.get_float("beta", 0.5)
+        return Reach(low=-beta / alpha, high=(1 - beta) / alpha) if alpha > 0 else Reach()
+    if node.op_type == "Relu":
+        return Reach(low=0.0)
+    if node.op_type == "Clip":
+        low, high = clip_bounds(node)
+        return Reach(low=low, high=high)
+    return Reach()
+
+
+def clip_bounds(node: ir.Node) -> tuple[float, float]:
+    """Return the bounds of a Relu or Clip, infinite where there is none or it is computed."""
+    if node.op_type == "Relu":
+        return 0.0, math.inf
+    bounds = [-math.inf, math.inf]
+    for index, bound in enumerate(node.inputs[1:3]):
+        if bound is not None:
+            found = constant_of(bound)
+            bounds[index] = float(found.reshape(())) if found is not None else bounds[index]
+    return bounds[0], bounds[1]
