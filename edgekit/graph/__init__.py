@@ -1,7 +1,20 @@
 """The graph: load, save, and what can be asked of a model."""
 
+from edgekit.graph.costs import Costs, NodeCost, costs
 from edgekit.graph.load import load
 from edgekit.graph.model import Model, TensorSpec
 from edgekit.graph.save import file_sha256, file_size, save
+from edgekit.graph.shapes import infer_shapes
 
-__all__ = ["Model", "TensorSpec", "file_sha256", "file_size", "load", "save"]
+__all__ = [
+    "Costs",
+    "Model",
+    "NodeCost",
+    "TensorSpec",
+    "costs",
+    "file_sha256",
+    "file_size",
+    "infer_shapes",
+    "load",
+    "save",
+]

@@ -14,6 +14,7 @@ from edgekit import native
 from edgekit.errors import EdgekitError, ModelError
 from edgekit.graph.examine import Examined, examine, parse
 from edgekit.graph.model import Model
+from edgekit.graph.surgery import name_nodes
 
 TIMEOUT_S = 20.0
 """For the examination of a small model; large ones get a second more per 50 MB."""
@@ -101,5 +102,6 @@ def _deserialize(file: Path, examined: Examined) -> Model:
     except (ir.serde.SerdeError, ValueError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError("cannot be represented", found=reason) from None
+    name_nodes(model)
     external_data.set_base_dir(model.graph, file.absolute().parent)
     return Model(ir=model, name=file.name)

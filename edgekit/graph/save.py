@@ -77,6 +77,12 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def model_files(path: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Return the model file and, after it, its external data files."""
+    file = Path(path)
+    return (file, *_external_files(file))
+
+
 def file_size(path: str | os.PathLike[str]) -> int:
     """Return the bytes of the model file and its external data files."""
     file = Path(path)

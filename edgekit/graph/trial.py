@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,16 @@ _NUMPY = {
 }
 
 
-def open_session(path: str, *, threads: int = 1, optimized: bool = True) -> Any:
+def open_session(
+    model: str | bytes, *, folder: Path | None = None, threads: int = 1, optimized: bool = True
+) -> Any:
     """Return an onnxruntime session on the CPU that writes nothing to the terminal.
+
+    Args:
+        model: path, or the bytes of a model whose external data lies in `folder`.
+        folder: see `model`.
+        threads: of one operator.
+        optimized: let onnxruntime optimize the graph.
 
     Raises:
         ModelError: onnxruntime refuses the model.
@@ -43,10 +52,14 @@ def open_session(path: str, *, threads: int = 1, optimized: bool = True) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = _QUIET
     options.enable_cpu_mem_arena = False
+    if folder is not None:
+        options.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", str(folder)
+        )
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001  # onnxruntime has a class of exception per status
@@ -90,6 +103,33 @@ def random_inputs(session: Any, shapes: dict[str, tuple[int, ...]]) -> Arrays:
         else:
             inputs[spec.name] = generator.integers(0, 2, shape).astype(dtype)
     return inputs
+
+
+def observe(
+    path: Path, names: tuple[str, ...], shapes: dict[str, tuple[int, ...]]
+) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Return shape and numpy type of inner values, read off one run at these input shapes.
+
+    Raises:
+        ModelError: the model does not run.
+    """
+    import onnx  # noqa: PLC0415  # never in the host's own code
+
+    model = onnx.load(path, load_external_data=False)
+    present = {value.name for value in model.graph.output}
+    model.graph.output.extend(
+        onnx.ValueInfoProto(name=name) for name in names if name not in present
+    )
+    session = open_session(model.SerializeToString(), folder=path.parent, optimized=False)
+    inputs = random_inputs(session, shapes_for(session, shapes, fill=1))
+    found = zip(
+        (output.name for output in session.get_outputs()), run(session, inputs), strict=True
+    )
+    return {
+        name: (value.shape, value.dtype.name)
+        for name, value in found
+        if name in names and isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
+    }
 
 
 def run(session: Any, inputs: Arrays) -> list[NDArray[Any]]:

@@ -1,0 +1,98 @@
+"""Shapes of all values, inferred in a native child on the graph without its weights."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from edgekit import native
+from edgekit.graph.model import Model
+
+_SMALL_BYTES = 1024
+
+Inferred = dict[str, tuple[int, tuple[int | str | None, ...]]]
+
+
+def infer_shapes(model: Model, shapes: dict[str, tuple[int, ...]] | None = None) -> Model:
+    """Return the model with every shape and type that ONNX's inference can tell.
+
+    Args:
+        model: unchanged; weights are shared with the result.
+        shapes: concrete shapes of inputs; without one an input keeps its dynamic axes. What the
+            model says of inner values is then inferred anew.
+
+    Raises:
+        ModelError: inference crashes or finds the graph contradictory at these shapes.
+    """
+    graph = model.editable()
+    if shapes:
+        _fix_inputs(graph, shapes)
+    inferred = native.call("shape inference", _infer, _without_weights(graph))
+    for value in _values(graph):
+        found = inferred.get(value.name or "")
+        if found is not None and not value.is_initializer():
+            value.dtype = ir.DataType(found[0])
+            value.shape = ir.Shape(found[1])
+    return Model(ir=graph, name=model.name)
+
+
+def concrete_shape(value: ir.Value) -> tuple[int, ...] | None:
+    """Return the shape of `value` when all its axes are known numbers, else None."""
+    if value.shape is None or not all(isinstance(axis, int) for axis in value.shape):
+        return None
+    return tuple(int(axis) for axis in value.shape)  # type: ignore[arg-type]  # all are ints
+
+
+def _fix_inputs(graph: ir.Model, shapes: dict[str, tuple[int, ...]]) -> None:
+    for value in _values(graph):
+        if value.is_initializer():
+            continue
+        if value.name in shapes:
+            value.shape = ir.Shape(shapes[value.name])
+        elif value.producer() is not None and value.shape is not None:
+            rank = len(value.shape)
+            value.shape = ir.Shape([None] * rank) if value in graph.graph.outputs else None
+
+
+def _values(model: ir.Model) -> list[ir.Value]:
+    values = list(model.graph.inputs)
+    for node in model.graph:
+        values.extend(node.outputs)
+    return values
+
+
+def _without_weights(model: ir.Model) -> bytes:
+    """Serialize the graph with all but small tensors turned into inputs of the same type."""
+    light = model.clone()
+    graph = light.graph
+    for name, value in list(graph.initializers.items()):
+        tensor = value.const_value
+        if tensor is None or tensor.nbytes <= _SMALL_BYTES:
+            continue
+        value.shape, value.dtype = ir.Shape(tensor.shape.numpy()), tensor.dtype
+        del graph.initializers[name]
+        value.const_value = None
+        if value not in graph.inputs:
+            graph.inputs.append(value)
+    serialized: bytes = ir.to_proto(light).SerializeToString()
+    return serialized
+
+
+def _infer(serialized: bytes) -> Inferred:
+    import onnx  # noqa: PLC0415  # never in the host
+
+    try:
+        result = onnx.shape_inference.infer_shapes(
+            onnx.load_from_string(serialized), strict_mode=True, data_prop=True
+        )
+    except onnx.shape_inference.InferenceError:
+        result = onnx.shape_inference.infer_shapes(onnx.load_from_string(serialized))
+    found: Inferred = {}
+    for info in (*result.graph.value_info, *result.graph.output):
+        tensor = info.type.tensor_type
+        if tensor.elem_type and tensor.HasField("shape"):
+            axes = tuple(
+                axis.dim_value if axis.HasField("dim_value") else (axis.dim_param or None)
+                for axis in tensor.shape.dim
+            )
+            found[info.name] = (tensor.elem_type, axes)
+    return found

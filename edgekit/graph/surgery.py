@@ -1,0 +1,85 @@
+"""Questions about a graph, and the one change that all need: names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+_SCALARS = {"value_float": np.float32, "value_int": np.int64}
+_LISTS = {"value_floats": np.float32, "value_ints": np.int64}
+
+
+def constant_of(value: ir.Value) -> NDArray[Any] | None:
+    """Return the array that `value` always holds, None when it depends on the input.
+
+    Covers: 1. an initializer, even one listed as a graph input; 2. a Constant node of numbers;
+    3. Identity of a constant; 4. DequantizeLinear of constants, per tensor or per channel.
+    """
+    if value.const_value is not None and value.is_initializer():
+        return value.const_value.numpy()
+    node = value.producer()
+    if node is None or node.domain not in {"", "ai.onnx"}:
+        return None
+    if node.op_type == "Constant":
+        return _attribute_array(node)
+    if node.op_type == "Identity" and node.inputs[0] is not None:
+        return constant_of(node.inputs[0])
+    if node.op_type == "DequantizeLinear":
+        return _dequantized(node)
+    return None
+
+
+def name_nodes(model: ir.Model) -> None:
+    """Give every node of the main graph and its subgraphs a name of its own, in place.
+
+    A name that is unique stays; the others become `<op_type>_<number>`, numbered in graph order,
+    so the same graph gets the same names.
+    """
+    taken: set[str] = set()
+    unnamed = []
+    for node in model.graph.all_nodes():
+        if node.name and node.name not in taken:
+            taken.add(node.name)
+        else:
+            unnamed.append(node)
+    counts: dict[str, int] = {}
+    for node in unnamed:
+        while True:
+            number = counts[node.op_type] = counts.get(node.op_type, -1) + 1
+            name = f"{node.op_type}_{number}"
+            if name not in taken:
+                break
+        node.name = name
+        taken.add(name)
+
+
+def _attribute_array(node: ir.Node) -> NDArray[Any] | None:
+    for name, attribute in node.attributes.items():
+        if attribute.is_ref():
+            return None
+        if name == "value":
+            return attribute.as_tensor().numpy()
+        if name in _SCALARS:
+            return np.array(attribute.value, _SCALARS[name])
+        if name in _LISTS:
+            return np.array(attribute.value, _LISTS[name])
+    return None
+
+
+def _dequantized(node: ir.Node) -> NDArray[Any] | None:
+    parts = [None if value is None else constant_of(value) for value in node.inputs]
+    if len(parts) < 2 or parts[0] is None or parts[1] is None:  # noqa: PLR2004  # data and scale
+        return None
+    data, scale = parts[0], parts[1]
+    zero_point = parts[2] if len(parts) > 2 and parts[2] is not None else np.zeros_like(scale)  # noqa: PLR2004  # the third
+    if node.attributes.get_int("block_size", 0):
+        return None
+    if scale.ndim == 1 and scale.size > 1:
+        shape = [1] * data.ndim
+        shape[node.attributes.get_int("axis", 1)] = -1
+        scale, zero_point = scale.reshape(shape), zero_point.reshape(shape)
+    real: NDArray[Any] = (data.astype(np.float32) - zero_point.astype(np.float32)) * scale
+    return real
