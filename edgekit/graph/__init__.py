@@ -3,7 +3,7 @@
 from edgekit.graph.costs import Costs, NodeCost, costs
 from edgekit.graph.load import load
 from edgekit.graph.model import Model, TensorSpec
-from edgekit.graph.save import file_sha256, file_size, save
+from edgekit.graph.save import file_sha256, file_size, model_files, save
 from edgekit.graph.shapes import infer_shapes
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "file_size",
     "infer_shapes",
     "load",
+    "model_files",
     "save",
 ]
