@@ -5,12 +5,14 @@ from edgekit.graph.load import load
 from edgekit.graph.model import Model, TensorSpec
 from edgekit.graph.save import file_sha256, file_size, model_files, save
 from edgekit.graph.shapes import infer_shapes
+from edgekit.graph.versions import convert
 
 __all__ = [
     "Costs",
     "Model",
     "NodeCost",
     "TensorSpec",
+    "convert",
     "costs",
     "file_sha256",
     "file_size",

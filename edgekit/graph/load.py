@@ -68,6 +68,13 @@ def load(
         ) from None
 
 
+def reopen(path: Path, *, name: str) -> Model:
+    """Return the model in a file that edgekit itself has just written; nothing is examined."""
+    model = ir.load(path)
+    name_nodes(model)
+    return Model(ir=model, name=name)
+
+
 def _size_of(file: Path) -> int:
     try:
         state = file.stat()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import onnx_ir
@@ -40,6 +41,13 @@ class Model:
     def editable(self) -> onnx_ir.Model:
         """Return a clone whose graph may be changed; tensors are shared, not copied."""
         return self.ir.clone()
+
+    def tensors(self) -> Iterator[onnx_ir.TensorProtocol]:
+        """Yield the tensors of all initializers, of subgraphs too."""
+        for graph in self.ir.graphs():
+            for value in graph.initializers.values():
+                if value.const_value is not None:
+                    yield value.const_value
 
     @property
     def opset(self) -> int:

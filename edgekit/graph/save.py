@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx_ir as ir
@@ -40,7 +39,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     written: list[Path] = []
     try:
         graph = model.editable()
-        if _needs_external(graph):
+        if _needs_external(model):
             written.append(_free_name(file))
             external_data.unload_from_model(
                 graph, file.parent, written[0].name, size_threshold_bytes=_SMALL_BYTES
@@ -89,17 +88,10 @@ def file_size(path: str | os.PathLike[str]) -> int:
     return sum(part.stat().st_size for part in (file, *_external_files(file)))
 
 
-def _needs_external(model: ir.Model) -> bool:
-    tensors = list(_initializers(model))
+def _needs_external(model: Model) -> bool:
+    tensors = list(model.tensors())
     came = sum(tensor.nbytes for tensor in tensors if isinstance(tensor, ir.ExternalTensor))
     return came > KEPT_EXTERNAL_BYTES or sum(t.nbytes for t in tensors) > EMBEDDED_BYTES
-
-
-def _initializers(model: ir.Model) -> Iterator[ir.TensorProtocol]:
-    for graph in model.graphs():
-        for value in graph.initializers.values():
-            if value.const_value is not None:
-                yield value.const_value
 
 
 def _free_name(file: Path) -> Path:

@@ -6,8 +6,7 @@ import onnx_ir as ir
 
 from edgekit import native
 from edgekit.graph.model import Model
-
-_SMALL_BYTES = 1024
+from edgekit.graph.weights import without_weights
 
 Inferred = dict[str, tuple[int, tuple[int | str | None, ...]]]
 
@@ -26,7 +25,7 @@ def infer_shapes(model: Model, shapes: dict[str, tuple[int, ...]] | None = None)
     graph = model.editable()
     if shapes:
         _fix_inputs(graph, shapes)
-    inferred = native.call("shape inference", _infer, _without_weights(graph))
+    inferred = native.call("shape inference", _infer, without_weights(graph))
     for value in _values(graph):
         found = inferred.get(value.name or "")
         if found is not None and not value.is_initializer():
@@ -58,23 +57,6 @@ def _values(model: ir.Model) -> list[ir.Value]:
     for node in model.graph:
         values.extend(node.outputs)
     return values
-
-
-def _without_weights(model: ir.Model) -> bytes:
-    """Serialize the graph with all but small tensors turned into inputs of the same type."""
-    light = model.clone()
-    graph = light.graph
-    for name, value in list(graph.initializers.items()):
-        tensor = value.const_value
-        if tensor is None or tensor.nbytes <= _SMALL_BYTES:
-            continue
-        value.shape, value.dtype = ir.Shape(tensor.shape.numpy()), tensor.dtype
-        del graph.initializers[name]
-        value.const_value = None
-        if value not in graph.inputs:
-            graph.inputs.append(value)
-    serialized: bytes = ir.to_proto(light).SerializeToString()
-    return serialized
 
 
 def _infer(serialized: bytes) -> Inferred:

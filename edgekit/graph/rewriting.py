@@ -1,0 +1,65 @@
+"""Change a graph inside a native child, by libraries that may crash on it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from edgekit import native
+from edgekit.graph.load import reopen
+from edgekit.graph.model import Model
+from edgekit.graph.save import file_size, save
+
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+"""Of models whose weights stay mapped from disk; removed when the process ends."""
+
+
+def rewritten(
+    model: Model, step: str, function: Callable[..., Any], *arguments: object
+) -> tuple[Model, Any]:
+    """Return the model after `function(graph, *arguments)`, and what that returned.
+
+    Args:
+        model: unchanged.
+        step: for messages.
+        function: changes an onnx_ir graph in place; runs in a native child.
+        *arguments: passed on, pickled.
+
+    Raises:
+        ModelError: the child failed.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="edgekit-")
+    source, target = Path(folder.name) / "before.onnx", Path(folder.name) / "after.onnx"
+    try:
+        save(model, source)
+        facts = native.call(
+            step,
+            _rewrite,
+            source,
+            target,
+            function,
+            arguments,
+            memory_bytes=(2 << 30) + 3 * file_size(source),
+        )
+        result = reopen(target, name=model.name)
+    except BaseException:
+        folder.cleanup()
+        raise
+    if any(isinstance(tensor, ir.ExternalTensor) for tensor in result.tensors()):
+        _FOLDERS.append(folder)
+    else:
+        folder.cleanup()
+    return result, facts
+
+
+def _rewrite(
+    source: Path, target: Path, function: Callable[..., Any], arguments: tuple[object, ...]
+) -> Any:
+    graph = ir.load(source)
+    facts = function(graph, *arguments)
+    save(Model(ir=graph, name=target.name), target)
+    return facts
