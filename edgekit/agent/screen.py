@@ -1,0 +1,61 @@
+"""Mode `screen`: one process, many models, a cheap comparison.
+
+The sessions take turns in short slices; every other round runs backwards. Cheaper than blocks and
+good enough to search with; a verdict is never based on it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, List
+
+import numpy as np
+
+from . import limits
+from .inputs import feeds_for
+from .session import prepare
+from .state import choose_cpus
+from .timing import Loop, batch_for, timer_cost_ns
+from .wire import AgentError, Channel
+
+_LEAST = 3
+_WARM_UP_S = 0.05
+
+
+def screen(spec: Dict[str, Any], channel: Channel) -> None:
+    """Answer with the median latency of each model in each round.
+
+    Spec: `models` and, for all of them, what `infer` takes; `rounds`, `slice_s`.
+    """
+    opens = prepare(spec)
+    limits.limit(spec.get("memory_bytes"), spec.get("cpu_s"))
+    cpus = choose_cpus(spec["threads"])
+    if cpus:
+        os.sched_setaffinity(0, cpus)
+    loops = []
+    for at, model in enumerate(spec["models"]):
+        loops.append(_warm(opens, model, at, spec))
+        channel.send({"progress": [at + 1, len(spec["models"]) + spec["rounds"]]})
+    medians: List[List[float]] = [[] for _ in loops]
+    for number in range(spec["rounds"]):
+        order = range(len(loops)) if number % 2 == 0 else range(len(loops) - 1, -1, -1)
+        for at in order:
+            taken = loops[at].slice_ns(spec["slice_s"], _LEAST)
+            medians[at].append(float(np.median(taken)))
+        done = len(loops) + number + 1
+        channel.send({"progress": [done, len(loops) + spec["rounds"]]})
+    channel.send({"medians_ns": medians})
+
+
+def _warm(opens: Any, model: str, at: int, spec: Dict[str, Any]) -> Loop:
+    try:
+        session = opens(model)
+        loop = Loop(session.run, feeds_for(session.inputs, spec))
+        loop.once_ns()
+        typical = float(np.median(loop.slice_ns(_WARM_UP_S, _LEAST)))
+    except AgentError as error:
+        raise AgentError(error.kind, "model %d: %s" % (at, error)) from error
+    except Exception as error:  # the runtime raises whatever it likes
+        raise AgentError("model", "model %d does not run: %s" % (at, error)) from error
+    loop.batched = batch_for(typical, timer_cost_ns())
+    return loop

@@ -1,0 +1,75 @@
+"""A loaded model, whatever runtime runs it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple, Union
+
+from .wire import AgentError
+
+Feeds = Dict[str, Any]
+
+
+class Input(NamedTuple):
+    """One input: numpy name of its type; an int for each fixed axis, None for a dynamic one."""
+
+    name: str
+    dtype: str
+    shape: Tuple[Union[int, None], ...]
+
+
+class Session(NamedTuple):
+    """A model ready to run; `run(feeds)` returns its outputs in the order of `outputs`."""
+
+    inputs: List[Input]
+    outputs: List[str]
+    run: Callable[[Feeds], List[Any]]
+
+
+def prepare(spec: Dict[str, Any]) -> Callable[[str], Session]:
+    """Import the runtime that `spec` names and return what opens a model with it.
+
+    Spec: `runtime`, `providers`, `threads`.
+
+    Raises:
+        AgentError: the runtime or its first provider is not there.
+    """
+    if spec["runtime"] != "onnxruntime":
+        raise AgentError("spec", "unknown runtime %r" % spec["runtime"])
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise AgentError("device", "onnxruntime cannot be imported: %s" % error) from error
+    available = onnxruntime.get_available_providers()
+    if spec["providers"][0] not in available:
+        found = ", ".join(available)
+        raise AgentError("device", "no %s on this device (%s)" % (spec["providers"][0], found))
+    return partial(_open_onnx, onnxruntime, spec)
+
+
+def _open_onnx(onnxruntime: Any, spec: Dict[str, Any], model: str) -> Session:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = spec["threads"]
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    available = onnxruntime.get_available_providers()
+    providers = [name for name in spec["providers"] if name in available]
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=providers)
+    except Exception as error:  # the runtime raises whatever it likes
+        raise AgentError("model", "the runtime refuses the model: %s" % error) from error
+    if session.get_providers()[0] != providers[0]:
+        raise AgentError("device", "%s could not be started" % providers[0])
+    inputs = [Input(i.name, _dtype(i.type), _shape(i.shape)) for i in session.get_inputs()]
+    return Session(inputs, [o.name for o in session.get_outputs()], partial(session.run, None))
+
+
+_NAMES = {"tensor(float)": "float32", "tensor(double)": "float64"}
+
+
+def _dtype(kind: str) -> str:
+    return _NAMES.get(kind, kind[len("tensor(") : -1])
+
+
+def _shape(shape: List[Any]) -> Tuple[Union[int, None], ...]:
+    return tuple(axis if isinstance(axis, int) and axis > 0 else None for axis in shape)

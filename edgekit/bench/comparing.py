@@ -1,0 +1,113 @@
+"""Compares two models in blocks until the question is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from edgekit.bench.running import Running, put_model, timing_spec
+from edgekit.candidate import Candidate
+from edgekit.devices import Device, ask
+from edgekit.errors import InfrastructureError
+from edgekit.measurement import Block, Memory, Role, Run
+from edgekit.statistics import LOOKS
+
+_ANSWER_S = 120.0
+_BLOCK_S = 1800.0
+_REPEATS = 5
+
+Progress = Callable[[int, int], None]
+
+
+def compare(
+    device: Device,
+    original: Candidate,
+    candidate: Candidate,
+    running: Running,
+    *,
+    looks: Sequence[int] = LOOKS,
+    stop: Callable[[Sequence[Block]], bool] = lambda _blocks: False,
+    progress: Progress = lambda _done, _total: None,
+) -> tuple[Block, ...]:
+    """Measure `candidate` against `original` in blocks of four fresh processes.
+
+    `compare(device, original, original, running)` is the null control.
+
+    Args:
+        device: connected.
+        original: what the ratio is taken to.
+        candidate: what is judged.
+        running: threads, batch, shapes and inputs of both.
+        looks: numbers of undisturbed blocks at which `stop` is asked; the last is the cap.
+        stop: says, from all blocks so far, whether more would not change the ruling.
+        progress: called with (undisturbed blocks so far, cap).
+
+    Returns:
+        the blocks in order, those with a disturbance marked and, up to 5 of them, repeated: they
+        are beyond `looks`.
+
+    Raises:
+        ModelError: the runtime refuses a model or is broken by it.
+        InfrastructureError: the device or the agent failed.
+    """
+    common = timing_spec(device, running)
+    spec = {
+        "original": {**common, "model": put_model(device, original.file, running)},
+        "candidate": {**common, "model": put_model(device, candidate.file, running)},
+        "timeout_s": _ANSWER_S,
+    }
+    blocks: list[Block] = []
+    good, disturbed = 0, 0
+    while good < looks[-1] and disturbed <= _REPEATS:
+        block = _block(len(blocks), ask(device, "block", spec, timeout_s=_BLOCK_S), device)
+        blocks.append(block)
+        if block.disturbed:
+            disturbed += 1
+            continue
+        good += 1
+        progress(good, looks[-1])
+        if good in looks and stop(blocks):
+            break
+    return tuple(blocks)
+
+
+def _block(index: int, answer: Mapping[str, Any], device: Device) -> Block:
+    try:
+        return Block(
+            index=index,
+            runs=tuple(_run(run) for run in answer["runs"]),
+            disturbed=tuple(str(reason) for reason in answer["disturbed"]),
+            state={name: answer[name] for name in ("before", "after", "cpus")},
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InfrastructureError(
+            "the agent's block cannot be read", where=f"on {device.name}", found=repr(error)
+        ) from error
+
+
+def _run(answer: Mapping[str, Any]) -> Run:
+    if answer["role"] not in ("original", "candidate"):
+        raise ValueError(answer["role"])
+    rounds = tuple(tuple(float(ns) / 1e9 for ns in each) for each in answer["rounds_ns"])
+    if not all(sample > 0 for each in rounds for sample in each):
+        raise ValueError("a latency that is not positive")
+    warm_up, memory = answer["warm_up"], answer["memory"]
+    return Run(
+        role=cast("Role", answer["role"]),
+        rounds=rounds,
+        first_s=float(answer["first_s"]),
+        load_s=float(answer["load_s"]),
+        warmup_iterations=int(warm_up["iterations"]),
+        settled=bool(warm_up["settled"]),
+        batched=int(warm_up["batched"]),
+        memory=Memory(
+            peak_bytes=_bytes(memory["peak_bytes"]),
+            runtime_bytes=_bytes(memory["runtime_bytes"]),
+            weights_bytes=_bytes(memory["weights_bytes"]),
+            arena_bytes=_bytes(memory["arena_bytes"]),
+        ),
+    )
+
+
+def _bytes(value: Any) -> int | None:
+    return None if value is None else int(value)

@@ -1,0 +1,74 @@
+"""What every measurement sends to the agent: models, inputs, how to open a session."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit import graph, runtimes
+from edgekit.devices import Device
+from edgekit.errors import ModelError
+from edgekit.target import Target
+
+Feed = dict[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """How models are run in a measurement; the same for all that are compared.
+
+    Attributes:
+        threads: intra-op threads.
+        batch: samples per inference, where the model's first axis is dynamic.
+        shapes: whole shape of each timed input, by name; needed where other axes are dynamic.
+        inputs: feeds that the timed loop rotates through, batch axis included, all of one shape;
+            None: seeded random ones.
+    """
+
+    target: Target
+    threads: int = 1
+    batch: int = 1
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    inputs: Sequence[Feed] | None = None
+
+
+def session_spec(running: Running) -> dict[str, Any]:
+    """Return the part of a spec that says how a session is opened."""
+    runtime = runtimes.runtime_for(running.target)
+    return {**runtime.agent_spec(running.target, threads=running.threads), "batch": running.batch}
+
+
+def timing_spec(device: Device, running: Running) -> dict[str, Any]:
+    """Return the part of a spec that says how a model is run and with what; sends the inputs."""
+    return {
+        **session_spec(running),
+        "shapes": {name: list(shape) for name, shape in running.shapes.items()},
+        "inputs": _send(device, running.inputs) if running.inputs else None,
+    }
+
+
+def put_model(device: Device, file: Path, running: Running) -> str:
+    """Send a model with its external data and return its path there.
+
+    Raises:
+        ModelError: the target's runtime does not take such a file.
+    """
+    reason = runtimes.runtime_for(running.target).refuses(file, running.target)
+    if reason is not None:
+        raise ModelError(reason, where=str(file))
+    return device.put(*graph.model_files(file))
+
+
+def _send(device: Device, inputs: Sequence[Feed]) -> dict[str, Any]:
+    names = list(inputs[0])
+    arrays = [np.stack([feed[name] for feed in inputs]) for name in names]
+    with tempfile.TemporaryDirectory(prefix="edgekit-inputs-") as folder:
+        file = Path(folder) / "inputs.npz"
+        np.savez(file, *arrays)
+        return {"file": device.put(file), "names": names}

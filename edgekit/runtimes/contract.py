@@ -1,0 +1,32 @@
+"""What a runtime is to edgekit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from edgekit.target import Target
+
+
+class Runtime(Protocol):
+    """Runs models on a device; never knows how the device is reached.
+
+    Attributes:
+        name: as targets name it.
+        suffixes: of the files it takes.
+    """
+
+    name: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]]
+
+    def refuses(self, file: Path, target: Target) -> str | None:
+        """Return why `file` cannot be run on `target`, or None when it can be tried."""
+        ...
+
+    def agent_spec(self, target: Target, *, threads: int) -> dict[str, Any]:
+        """Return how the agent opens a session: `runtime`, `providers`, `threads`."""
+        ...
+
+    def title(self, environment: dict[str, Any], target: Target) -> str:
+        """Return name, version and provider, as a measurement's setup shows them."""
+        ...

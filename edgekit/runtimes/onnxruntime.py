@@ -1,0 +1,33 @@
+"""ONNX Runtime, by its Python package on the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from edgekit.target import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnnxRuntime:
+    """Runs ONNX files with the target's execution providers, best first."""
+
+    name: ClassVar[str] = "onnxruntime"
+    suffixes: ClassVar[tuple[str, ...]] = (".onnx",)
+
+    def refuses(self, file: Path, target: Target) -> str | None:
+        """See `Runtime.refuses`."""
+        if file.suffix not in self.suffixes:
+            return f"{file.name} is no ONNX file"
+        if self.name not in target.runtimes:
+            return f"target {target.name} is not served by {self.name}"
+        return None
+
+    def agent_spec(self, target: Target, *, threads: int) -> dict[str, Any]:
+        """See `Runtime.agent_spec`."""
+        return {"runtime": self.name, "providers": list(target.providers), "threads": threads}
+
+    def title(self, environment: dict[str, Any], target: Target) -> str:
+        """See `Runtime.title`."""
+        return f"{self.name} {environment.get(self.name, 'unavailable')} {target.providers[0]}"
