@@ -134,9 +134,9 @@ def _validated(table: type[Table], document: dict[str, Any], path: Path) -> Tabl
 def _one_line(
     error: ValidationError, table: type[BaseModel], document: dict[str, Any], path: Path
 ) -> UsageError:
-    """Translate the first of pydantic's errors; the rest are counted."""
+    """Translate one of pydantic's errors, a mistyped key before all; the rest are counted."""
     details = error.errors(include_url=False, include_context=False)
-    first = details[0]
+    first = next((d for d in details if d["type"] == "extra_forbidden"), details[0])
     key = _key(first["loc"], document)
     where = f"{path}: {key}" if key else str(path)
     others = {_key(detail["loc"], document) for detail in details} - {key}
@@ -150,6 +150,8 @@ def _one_line(
         expected = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
         return UsageError("unknown key", where=where, remedy=f"{expected} {more}")
     expected = first["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    if first["type"] in {"model_type", "dict_type"}:
+        expected = "a table"
     found = repr(first["input"])
     if len(found) > 80:  # noqa: PLR2004  # one line stays readable
         found = found[:77] + "..."

@@ -56,7 +56,7 @@ def factor(written: str, unit: str, *, where: str = "") -> float:
 
 
 def show(value: float, unit: str) -> str:
-    """Write a figure for people: three significant digits and a fitting unit.
+    """Write a figure for people: about three significant digits and a fitting unit.
 
     >>> show(0.001234, "s"), show(4718592, "B"), show(0.3104, ""), show(0.42, "pt")
     ('1.23 ms', '4.50 MiB', '0.310x', '0.42 pt')
@@ -72,7 +72,7 @@ def show(value: float, unit: str) -> str:
             return f"{value:.0f} B"
         return f"{_digits(value / scale)} {name}"
     if unit == "":
-        return f"{_digits(value)}x"
+        return f"{value:.3f}x"
     if unit == "1/s":
         return f"{_digits(value)} /s"
     return f"{value:.{1 if unit == 'dB' else 2}f} {unit}"

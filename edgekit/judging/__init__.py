@@ -1,0 +1,40 @@
+"""Measurements held against budgets: figures with intervals, rulings with reasons, a choice."""
+
+from edgekit.judging.choice import Choice, choose, score
+from edgekit.judging.estimate import estimate, of_original
+from edgekit.judging.figure import Figure
+from edgekit.judging.regression import regression, regression_budgets
+from edgekit.judging.timing import differences, usable
+from edgekit.judging.verdict import (
+    EXIT_CODES,
+    Check,
+    Ruling,
+    Verdict,
+    check,
+    judge,
+    null_control,
+    overall,
+    settled,
+)
+
+__all__ = [
+    "EXIT_CODES",
+    "Check",
+    "Choice",
+    "Figure",
+    "Ruling",
+    "Verdict",
+    "check",
+    "choose",
+    "differences",
+    "estimate",
+    "judge",
+    "null_control",
+    "of_original",
+    "overall",
+    "regression",
+    "regression_budgets",
+    "score",
+    "settled",
+    "usable",
+]

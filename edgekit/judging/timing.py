@@ -1,0 +1,196 @@
+"""Latency, memory and load time: figures from blocks of runs.
+
+The unit of inference is the block: its runs are fresh processes that live, and are disturbed,
+together, so a block gives one value (the mean over its two runs of a model). Blocks that the device
+disturbed are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from edgekit import statistics
+from edgekit.judging.figure import Figure, between, exactly
+from edgekit.measurement import Block, Measurement, Role, Run
+from edgekit.metrics import METRICS
+
+LOOKS = statistics.LOOKS
+PAIRED_RATIOS = tuple(m.name for m in METRICS if m.estimator == "paired")
+_RUNS_IN_BLOCK = 4
+_OF_RUN: dict[str, Callable[[Run], float | None]] = {
+    "latency.first": lambda run: run.first_s,
+    "latency.mean": lambda run: float(np.mean(run.samples)),
+    "load": lambda run: run.load_s,
+    "memory.peak": lambda run: run.memory.peak_bytes,
+    "memory.weights": lambda run: run.memory.weights_bytes,
+    "memory.arena": lambda run: run.memory.arena_bytes,
+}
+
+
+def usable(blocks: Sequence[Block]) -> tuple[Block, ...]:
+    """Return the blocks that count: undisturbed, four runs, the same rounds in each."""
+    return tuple(
+        block
+        for block in blocks
+        if len(block.runs) == _RUNS_IN_BLOCK
+        and not block.disturbed
+        and all(run.rounds and all(run.rounds) for run in block.runs)
+        and len({len(run.rounds) for run in block.runs}) == 1
+    )
+
+
+def differences(blocks: Sequence[Block], statistic: str) -> tuple[float, ...]:
+    """Return log(candidate / original) of each block, in the order A B B A.
+
+    Args:
+        blocks: usable ones.
+        statistic: `p50`, `p95`, `p99` or `mean` of a run's warm latencies.
+    """
+    return tuple(
+        statistics.paired_log_ratio([run.rounds for run in block.runs], statistic)
+        for block in blocks
+    )
+
+
+def percentile(measurement: Measurement, statistic: str, confidence: float) -> Figure:
+    """Bound a latency percentile of the candidate, s.
+
+    Both must hold: the order-statistic bound over all samples, and the t bound on the logarithm of
+    the percentile between blocks.
+    """
+    blocks = usable(measurement.blocks)
+    if not blocks:
+        return _nothing(measurement)
+    share = float(statistic.removeprefix("p")) / 100
+    runs = [_runs_of(block, "candidate") for block in blocks]
+    samples = np.concatenate([run.samples for pair in runs for run in pair])
+    least = statistics.least_samples(share, confidence)
+    if samples.size < least:
+        return Figure(
+            interval=None,
+            evidence=f"{statistic} at {confidence:.0%} needs at least {least} samples, "
+            f"found {samples.size}: {least - samples.size} more{_disturbed(measurement.blocks)}",
+            needed=math.ceil((least - samples.size) * len(blocks) / samples.size),
+        )
+    if len(blocks) == 1:
+        return _one_block(measurement)
+    logs = [float(np.mean([math.log(_percentile(run, share)) for run in pair])) for pair in runs]
+    low, high = statistics.mean_bounds(logs, confidence)
+    low_rank, high_rank = statistics.quantile_bounds(samples, share, confidence)
+    interval = between(
+        min(math.exp(low), low_rank),
+        float(np.quantile(samples, share)),
+        max(math.exp(high), high_rank),
+        confidence,
+    )
+    return Figure(
+        interval=interval,
+        evidence=f"{samples.size} samples in {len(blocks)} blocks",
+        resolution=interval.high - interval.value,
+    )
+
+
+def ratio(measurement: Measurement, statistic: str, confidence: float) -> Figure:
+    """Bound the ratio to the original, from paired blocks and with room for all looks."""
+    if measurement.sha256 == measurement.original_sha256:
+        return exactly(1.0, "it is the original itself")
+    if not usable(measurement.blocks):
+        return _nothing(measurement)
+    return ratio_of_blocks(measurement.blocks, statistic, confidence)
+
+
+def ratio_of_blocks(blocks: Sequence[Block], statistic: str, confidence: float) -> Figure:
+    """Bound candidate / original over blocks, each side wrong with at most 1 - `confidence`.
+
+    The error is spread over the looks of a sequential measurement (`LOOKS`), so it holds however
+    early the measuring stopped.
+    """
+    counted = usable(blocks)
+    if len(counted) < LOOKS[0]:
+        missing = LOOKS[0] - len(counted)
+        return Figure(
+            interval=None,
+            evidence=f"a ratio needs at least {LOOKS[0]} blocks, found {len(counted)}: "
+            f"{missing} more{_disturbed(blocks)}",
+            needed=missing,
+        )
+    found = differences(counted, statistic)
+    at_look = statistics.look_confidence(confidence)
+    low, high = statistics.mean_bounds(found, at_look)
+    value = float(np.mean(found))
+    return Figure(
+        interval=between(math.exp(low), math.exp(value), math.exp(high), confidence),
+        evidence=f"{len(counted)} paired blocks{_disturbed(blocks)}",
+        resolution=math.expm1(high - value),
+    )
+
+
+def of_runs(measurement: Measurement, name: str, confidence: float) -> Figure:
+    """Bound the mean of a figure that each run has one of."""
+    if name == "energy":
+        return Figure(interval=None, evidence="energy was not measured")
+    blocks = usable(measurement.blocks)
+    if not blocks:
+        return _nothing(measurement)
+    values = [_block_value(block, name, measurement.setup.batch) for block in blocks]
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return Figure(interval=None, evidence=f"the device does not tell {name}")
+    if len(known) == 1:
+        return _one_block(measurement)
+    low, high = statistics.mean_bounds(known, confidence)
+    interval = between(low, float(np.mean(known)), high, confidence)
+    return Figure(
+        interval=interval,
+        evidence=f"{len(blocks)} blocks of 2 fresh processes",
+        resolution=interval.high - interval.value,
+    )
+
+
+def _block_value(block: Block, name: str, batch: int) -> float | None:
+    found = []
+    for run in _runs_of(block, "candidate"):
+        if name == "throughput":
+            found.append(batch / float(np.mean(run.samples)))
+        elif (value := _OF_RUN[name](run)) is not None:
+            found.append(float(value))
+        else:
+            return None
+    return float(np.mean(found))
+
+
+def _runs_of(block: Block, role: Role) -> tuple[Run, ...]:
+    return tuple(run for run in block.runs if run.role == role)
+
+
+def _percentile(run: Run, share: float) -> float:
+    return float(np.quantile(run.samples, share))
+
+
+def _nothing(measurement: Measurement) -> Figure:
+    if measurement.setup.device is None:
+        why = f"nothing was timed: no device of target {measurement.setup.target!r} was given"
+    else:
+        why = f"nothing was timed on {measurement.setup.device}: no whole, undisturbed block"
+    return Figure(interval=None, evidence=why + _disturbed(measurement.blocks), needed=LOOKS[0])
+
+
+def _one_block(measurement: Measurement) -> Figure:
+    return Figure(
+        interval=None,
+        evidence="one block says nothing about the spread between blocks: 1 more"
+        + _disturbed(measurement.blocks),
+        needed=1,
+    )
+
+
+def _disturbed(blocks: Sequence[Block]) -> str:
+    reasons = Counter(reason for block in blocks for reason in block.disturbed)
+    number = sum(1 for block in blocks if block.disturbed)
+    if not number:
+        return ""
+    return f" ({number} of {len(blocks)} blocks left out: {', '.join(reasons)})"
