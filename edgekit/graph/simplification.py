@@ -1,0 +1,128 @@
+"""The steps of simplification, in order; they run inside a native child."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from edgekit import native
+from edgekit.graph.folding import fold_affine
+from edgekit.graph.surgery import name_nodes
+from edgekit.graph.versions import convert_in_place
+
+_FOLDED_ELEMENTS = 1 << 12
+"""Constants are folded into tensors of at most this size, so that the file does not grow."""
+
+_REARRANGING = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten"})
+_ROUNDS = 2
+_HARD_SWISH_OPSET = 14
+_NOTES = "pkg.onnxscript."
+
+
+def simplify_in_place(model: ir.Model, opset: int) -> dict[str, Any]:
+    """Simplify and convert to at least `opset`; return facts for the report.
+
+    Raises:
+        ModelError: an operator has no conversion.
+    """
+    before = Counter(node.op_type for node in model.graph)
+    native.at("preparing")
+    ir.passes.Sequential(
+        common.InlinePass(),
+        common.RemoveInitializersFromInputsPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.IdentityEliminationPass(),
+        common.RemoveUnusedNodesPass(),
+    )(model)
+    if model.opset_imports.get("", 0) < opset:
+        native.at("converting the opset")
+        convert_in_place(model, opset)
+        model.opset_imports[""] = opset
+    native.at("folding constants")
+    _rewrite(model)
+    native.at("folding normalizations")
+    folded = fold_affine(model.graph)
+    native.at("cleaning")
+    ir.passes.Sequential(
+        common.IdentityEliminationPass(),
+        common.RemoveUnusedNodesPass(),
+        common.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]  # of the library
+        common.RemoveUnusedOpsetsPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.DeduplicateInitializersPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.OutputFixPass(),
+        common.NameFixPass(),
+        common.TopologicalSortPass(),
+    )(model)
+    _forget_notes(model)
+    name_nodes(model)
+    after = Counter(node.op_type for node in model.graph)
+    return {
+        "folded into weights": folded,
+        "nodes gone": dict(sorted((before - after).items())),
+        "nodes new": dict(sorted((after - before).items())),
+    }
+
+
+def _rewrite(model: ir.Model) -> None:
+    from onnxscript import optimizer, rewriter  # noqa: PLC0415  # slow, and native inside
+    from onnxscript.rewriter.rules import common as rules  # noqa: PLC0415  # as above
+
+    patterns = [
+        rules.no_op_cast_rule,
+        rules.no_op_expand_rule,
+        rules.no_op_transpose_rule,
+        rules.add_0_rule,
+        rules.sub_0_rule,
+        rules.mul_by_1_rule,
+        rules.div_by_1_rule,
+        rules.dropout_zero_rule,
+        rules.dropout_inference_rule,
+        rules.cast_cast_rule,
+        rules.transpose_transpose_rule,
+        rules.unsqueeze_unsqueeze_rule,
+        rules.reshape_reshape_rule,
+        rules.squeeze_reshape_1d_rule,
+        rules.collapse_slice_rule,
+        rules.collapse_slice2_rule,
+        rules.successive_relu_rule,
+        rules.successive_clip_rule,
+        rules.successive_clip_relu_rule,
+        rules.successive_relu_clip_rule,
+        rules.min_max_rule,
+        rules.fuse_pad_into_conv_rule,
+        rules.normalize_pad_format_conv_rule,
+        rules.materialize_reshape_shape_rule,
+    ]
+    if model.opset_imports[""] >= _HARD_SWISH_OPSET:
+        patterns.extend(rules.fuse_hardswish_rules())
+    for _ in range(_ROUNDS):
+        optimizer.fold_constants(
+            model,
+            onnx_shape_inference=True,
+            output_size_limit=_FOLDED_ELEMENTS,
+            should_fold=_should_fold,
+        )
+        rewriter.RewritePass(patterns)(model)
+        common.RemoveUnusedNodesPass()(model)
+
+
+def _should_fold(node: ir.Node) -> bool | None:
+    """Fold a rearrangement of a weight of any size when nothing else uses the weight."""
+    if node.op_type not in _REARRANGING or node.domain:
+        return None
+    weight = node.inputs[0]
+    alone = weight is not None and weight.is_initializer() and len(weight.uses()) == 1
+    return True if alone else None
+
+
+def _forget_notes(model: ir.Model) -> None:
+    """Remove what the libraries note about their own doings."""
+    for graph in model.graphs():
+        for owner in (graph, *graph, *(v for node in graph for v in node.outputs)):
+            for key in [key for key in owner.metadata_props if key.startswith(_NOTES)]:
+                del owner.metadata_props[key]
