@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
@@ -10,6 +11,8 @@ import numpy as np
 from . import limits
 from .session import Feeds, Input, Session, prepare
 from .wire import AgentError, Channel
+
+_TELL_S = 0.2
 
 
 def evaluate(spec: Dict[str, Any], channel: Channel) -> None:
@@ -26,7 +29,7 @@ def evaluate(spec: Dict[str, Any], channel: Channel) -> None:
     session = opens(spec["model"])
     batch = _fixed_batch(session.inputs) or spec["batch"]
     written = _Outputs(session.outputs, Path(spec["folder"]), spec["samples"])
-    done = 0
+    done, told = 0, time.monotonic()
     for feeds, size, count in _batches(session, spec, batch):
         try:
             outputs = session.run(feeds)
@@ -35,7 +38,9 @@ def evaluate(spec: Dict[str, Any], channel: Channel) -> None:
             raise AgentError("model", message) from error
         written.add([_rows(*named, size) for named in zip(session.outputs, outputs)], done, count)
         done += count
-        channel.send({"progress": [done, spec["samples"]]})
+        if time.monotonic() - told > _TELL_S:
+            told = time.monotonic()
+            channel.send({"progress": [done, spec["samples"]]})
     channel.send({"outputs": written.close()})
 
 

@@ -7,7 +7,7 @@ good enough to search with; a verdict is never based on it.
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
@@ -20,34 +20,37 @@ from .wire import AgentError, Channel
 
 _LEAST = 3
 _WARM_UP_S = 0.05
+_SLICE_S = 0.02
+_FEWEST_ROUNDS = 8
 
 
 def screen(spec: Dict[str, Any], channel: Channel) -> None:
     """Answer with the median latency of each model in each round.
 
-    Spec: `models` and, for all of them, what `infer` takes; `rounds`, `slice_s`.
+    Spec: `models` and, for all of them, what `infer` takes; `seconds_each`.
     """
     opens = prepare(spec)
     limits.limit(spec.get("memory_bytes"), spec.get("cpu_s"))
     cpus = choose_cpus(spec["threads"])
     if cpus:
         os.sched_setaffinity(0, cpus)
-    loops = []
+    loops, slices_s = [], []
     for at, model in enumerate(spec["models"]):
-        loops.append(_warm(opens, model, at, spec))
-        channel.send({"progress": [at + 1, len(spec["models"]) + spec["rounds"]]})
+        loop, typical_ns = _warm(opens, model, at, spec)
+        loops.append(loop)
+        slices_s.append(max(_SLICE_S, (_LEAST + 1) * typical_ns / 1e9))
+    rounds = max(_FEWEST_ROUNDS, int(spec["seconds_each"] * len(loops) / sum(slices_s)) // 2 * 2)
     medians: List[List[float]] = [[] for _ in loops]
-    for number in range(spec["rounds"]):
+    for number in range(rounds):
         order = range(len(loops)) if number % 2 == 0 else range(len(loops) - 1, -1, -1)
         for at in order:
-            taken = loops[at].slice_ns(spec["slice_s"], _LEAST)
+            taken = loops[at].slice_ns(_SLICE_S, _LEAST)
             medians[at].append(float(np.median(taken)))
-        done = len(loops) + number + 1
-        channel.send({"progress": [done, len(loops) + spec["rounds"]]})
+        channel.send({"progress": [number + 1, rounds]})
     channel.send({"medians_ns": medians})
 
 
-def _warm(opens: Any, model: str, at: int, spec: Dict[str, Any]) -> Loop:
+def _warm(opens: Any, model: str, at: int, spec: Dict[str, Any]) -> Tuple[Loop, float]:
     try:
         session = opens(model)
         loop = Loop(session.run, feeds_for(session.inputs, spec))
@@ -58,4 +61,4 @@ def _warm(opens: Any, model: str, at: int, spec: Dict[str, Any]) -> Loop:
     except Exception as error:  # the runtime raises whatever it likes
         raise AgentError("model", "model %d does not run: %s" % (at, error)) from error
     loop.batched = batch_for(typical, timer_cost_ns())
-    return loop
+    return loop, typical

@@ -29,10 +29,10 @@ class Session(NamedTuple):
 def prepare(spec: Dict[str, Any]) -> Callable[[str], Session]:
     """Import the runtime that `spec` names and return what opens a model with it.
 
-    Spec: `runtime`, `providers`, `threads`.
+    Spec: `runtime`, `providers` (best first), `exact` (the first provider or none), `threads`.
 
     Raises:
-        AgentError: the runtime or its first provider is not there.
+        AgentError: the runtime or its providers are not there.
     """
     if spec["runtime"] != "onnxruntime":
         raise AgentError("spec", "unknown runtime %r" % spec["runtime"])
@@ -41,24 +41,23 @@ def prepare(spec: Dict[str, Any]) -> Callable[[str], Session]:
     except ImportError as error:
         raise AgentError("device", "onnxruntime cannot be imported: %s" % error) from error
     available = onnxruntime.get_available_providers()
-    if spec["providers"][0] not in available:
+    providers = [name for name in spec["providers"] if name in available]
+    if not providers or (spec["exact"] and providers[0] != spec["providers"][0]):
         found = ", ".join(available)
         raise AgentError("device", "no %s on this device (%s)" % (spec["providers"][0], found))
-    return partial(_open_onnx, onnxruntime, spec)
+    return partial(_open_onnx, onnxruntime, providers, spec)
 
 
-def _open_onnx(onnxruntime: Any, spec: Dict[str, Any], model: str) -> Session:
+def _open_onnx(onnxruntime: Any, providers: List[str], spec: Dict[str, Any], model: str) -> Session:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = spec["threads"]
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    available = onnxruntime.get_available_providers()
-    providers = [name for name in spec["providers"] if name in available]
     try:
         session = onnxruntime.InferenceSession(model, options, providers=providers)
-    except Exception as error:  # the runtime raises whatever it likes
+    except Exception as error:
         raise AgentError("model", "the runtime refuses the model: %s" % error) from error
-    if session.get_providers()[0] != providers[0]:
+    if spec["exact"] and session.get_providers()[0] != providers[0]:
         raise AgentError("device", "%s could not be started" % providers[0])
     inputs = [Input(i.name, _dtype(i.type), _shape(i.shape)) for i in session.get_inputs()]
     return Session(inputs, [o.name for o in session.get_outputs()], partial(session.run, None))

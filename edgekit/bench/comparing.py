@@ -52,8 +52,8 @@ def compare(
     """
     common = timing_spec(device, running)
     spec = {
-        "original": {**common, "model": put_model(device, original.file, running)},
-        "candidate": {**common, "model": put_model(device, candidate.file, running)},
+        "original": {**common, "model": put_model(device, original.file, running.target)},
+        "candidate": {**common, "model": put_model(device, candidate.file, running.target)},
         "timeout_s": _ANSWER_S,
     }
     blocks: list[Block] = []

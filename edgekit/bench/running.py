@@ -38,28 +38,35 @@ class Running:
     inputs: Sequence[Feed] | None = None
 
 
-def session_spec(running: Running) -> dict[str, Any]:
-    """Return the part of a spec that says how a session is opened."""
-    runtime = runtimes.runtime_for(running.target)
-    return {**runtime.agent_spec(running.target, threads=running.threads), "batch": running.batch}
+def session_spec(target: Target, *, threads: int, exact: bool) -> dict[str, Any]:
+    """Return the part of a spec that says how a session is opened.
+
+    Args:
+        target: names runtime and providers.
+        threads: intra-op threads.
+        exact: only with the target's best provider; else the best one that is there will do.
+    """
+    runtime = runtimes.runtime_for(target)
+    return {**runtime.agent_spec(target, threads=threads), "exact": exact}
 
 
 def timing_spec(device: Device, running: Running) -> dict[str, Any]:
     """Return the part of a spec that says how a model is run and with what; sends the inputs."""
     return {
-        **session_spec(running),
+        **session_spec(running.target, threads=running.threads, exact=True),
+        "batch": running.batch,
         "shapes": {name: list(shape) for name, shape in running.shapes.items()},
         "inputs": _send(device, running.inputs) if running.inputs else None,
     }
 
 
-def put_model(device: Device, file: Path, running: Running) -> str:
+def put_model(device: Device, file: Path, target: Target) -> str:
     """Send a model with its external data and return its path there.
 
     Raises:
         ModelError: the target's runtime does not take such a file.
     """
-    reason = runtimes.runtime_for(running.target).refuses(file, running.target)
+    reason = runtimes.runtime_for(target).refuses(file, target)
     if reason is not None:
         raise ModelError(reason, where=str(file))
     return device.put(*graph.model_files(file))
