@@ -176,21 +176,17 @@ def read_measurement(path: str | Path) -> Measurement:
     return _read(Path(path), Measurement)
 
 
-def parsed(text: bytes, kind: type[Read], *, where: str) -> Read:
-    """Return the document of JSON `text`.
+def from_value(head: object, kind: type[Read], *, where: str) -> Read:
+    """Return the document of a JSON value, the inverse of `json_value`.
 
     Args:
-        text: UTF-8.
+        head: what `json.loads` gave.
         kind: what it must be.
         where: for messages.
 
     Raises:
         UsageError: it is no such document, or is from a newer edgekit.
     """
-    try:
-        head = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError("not valid JSON", where=where, found=str(error)) from None
     name = next(name for name, of in _KINDS.items() if of is kind)
     if not isinstance(head, dict) or head.get("kind", name) != name:
         found = head.get("kind") if isinstance(head, dict) else type(head).__name__
@@ -228,12 +224,14 @@ def _read(path: Path, kind: type[Read]) -> Read:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_BYTES:
             raise UsageError("no JSON file of edgekit", where=str(path))
-        text = path.read_bytes()
+        value = json.loads(path.read_bytes())
     except OSError as error:
         raise UsageError(
             "cannot be read", where=str(path), found=error.strerror or str(error)
         ) from None
-    return parsed(text, kind, where=str(path))
+    except (ValueError, RecursionError) as error:
+        raise UsageError("not valid JSON", where=str(path), found=str(error)) from None
+    return from_value(value, kind, where=str(path))
 
 
 def _plain(value: object) -> object:
