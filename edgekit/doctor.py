@@ -84,7 +84,9 @@ def _onnxruntime() -> list[Finding]:
 
 def _door() -> list[Finding]:
     try:
-        providers = native.call("asking onnxruntime for its providers", providers_here, timeout_s=60)
+        providers = native.call(
+            "asking onnxruntime for its providers", providers_here, timeout_s=60
+        )
     except EdgekitError as error:
         return [
             Finding(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,17 +14,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edgekit import devices, graph
+from edgekit import graph
+from edgekit.bench import Running
 from edgekit.candidate import Candidate, StepRecord
 from edgekit.dataset import Dataset
-from edgekit.devices import Device
-from edgekit.errors import DataError, ModelError, UsageError
+from edgekit.devices import Device, LocalDevice
+from edgekit.errors import DataError, ModelError, OutputError, UsageError
 from edgekit.graph import Model, TensorSpec
 from edgekit.passes import Progress
-from edgekit.release import Budget, ReleaseProfile
+from edgekit.release import Budget
 from edgekit.target import Target
 
 Inputs = tuple[dict[str, npt.NDArray[np.generic]], ...]
+LOCAL = "local"
 _ROTATED = 16
 
 
@@ -32,19 +36,14 @@ class Job:
 
     Attributes:
         device: what measures; None when nothing can be timed.
-        shapes: concrete shape of every input for timing.
-        inputs: real inputs of those shapes; None lets the agent draw them.
+        running: target, threads, batch, and concrete shapes and inputs for timing.
         workspace: a private folder, removed when the job ends.
     """
 
     file: Path
     model: Model
-    target: Target
     device: Device | None
-    threads: int
-    batch: int
-    shapes: dict[str, tuple[int, ...]]
-    inputs: Inputs | None
+    running: Running
     workspace: Path
     progress: Progress
 
@@ -53,11 +52,46 @@ def silent(_what: str, _done: int, _total: int) -> None:
     """Tell nobody: the default of every `progress` argument."""
 
 
-def budgets_of(profile: ReleaseProfile, texts: tuple[str, ...]) -> tuple[Budget, ...]:
+def budgets_of(profile: tuple[Budget, ...], texts: tuple[str, ...]) -> tuple[Budget, ...]:
     """Return the profile's budgets with those of `texts` in place of the same metric's."""
     given = tuple(Budget.parse(text) for text in texts)
     named = {budget.metric for budget in given}
-    return (*(b for b in profile.budgets if b.metric not in named), *given)
+    return (*(b for b in profile if b.metric not in named), *given)
+
+
+@contextmanager
+def open_job(
+    file: Path,
+    model: Model,
+    target: Target,
+    *,
+    device: str | None,
+    threads: int,
+    batch: int,
+    shapes: dict[str, tuple[int, ...]] | None,
+    data: Dataset | None,
+    progress: Progress,
+) -> Iterator[Job]:
+    """Connect to the device, make the workspace, and settle shapes and inputs for timing."""
+    concrete = shapes_for(model, shapes or {}, batch, data)
+    with (
+        tempfile.TemporaryDirectory(prefix="edgekit-") as workspace,
+        device_for(target, device) as measuring,
+    ):
+        yield Job(
+            file=file,
+            model=model,
+            device=measuring,
+            running=Running(
+                target=target,
+                threads=threads,
+                batch=batch,
+                shapes=concrete,
+                inputs=timing_inputs(data, concrete),
+            ),
+            workspace=Path(workspace),
+            progress=progress,
+        )
 
 
 @contextmanager
@@ -70,7 +104,11 @@ def device_for(target: Target, name: str | None) -> Iterator[Device | None]:
     Raises:
         UsageError: no such device, or this machine is not of the target's kind.
     """
-    with devices.open_device(name or "local") as device:
+    if name not in {None, LOCAL}:
+        raise UsageError(
+            f"unknown device {name!r}", where="--device", expected=LOCAL, remedy="leave it out"
+        )
+    with LocalDevice() as device:
         if target.is_local(device.providers()):
             yield device
         elif name is None:
@@ -184,6 +222,21 @@ def check_batch_axis(model: Model, data: Dataset) -> None:
             raise DataError(
                 f"input {spec.name!r} is a scalar and has no sample axis", where=data.source
             )
+
+
+def check_file_out(path: Path, *, force: bool) -> None:
+    """Raise `OutputError` when `path` exists (without `force`) or its folder cannot be written."""
+    if path.exists() and (not force or not path.is_file()):
+        raise OutputError(
+            "exists already", where=str(path), remedy="name another file, or add --force"
+        )
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise OutputError(
+            "cannot be written",
+            where=str(path),
+            found=f"no writable folder {path.parent}",
+            remedy="name a file in a folder that exists",
+        )
 
 
 def original_candidate(file: Path) -> Candidate:

@@ -19,6 +19,7 @@ from edgekit.cli import options
 @click.option("--markdown", metavar="FILE", help="Write Markdown there; - is stdout.")
 @options.json_file
 def command(
+    *,
     measured: str,
     model: str | None,
     budgets: tuple[str, ...],

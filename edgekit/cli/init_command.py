@@ -15,6 +15,7 @@ from edgekit.cli import options
 @options.shapes
 @click.option("-o", "--output", metavar="FILE", help="Profile to write; MODEL.toml by default.")
 def command(
+    *,
     model: str,
     device: str | None,
     threads: int,

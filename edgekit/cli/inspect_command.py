@@ -14,7 +14,12 @@ from edgekit.cli import options
 @options.json_file
 @click.option("--all", "every", is_flag=True, help="List every node, not only those that weigh.")
 def command(
-    model: str, batch: int, shapes: tuple[str, ...], json_file: str | None, *, every: bool
+    *,
+    model: str,
+    batch: int,
+    shapes: tuple[str, ...],
+    json_file: str | None,
+    every: bool,
 ) -> int:
     """Show inputs, outputs and the cost of each layer of MODEL."""
     from edgekit.cli import terminal

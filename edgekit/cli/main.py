@@ -79,27 +79,33 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def _run(arguments: list[str] | None) -> int:
     try:
         code = cli.main(args=arguments, prog_name="edgekit", standalone_mode=False)
-    except EdgekitError as error:
-        return _say(str(error), error.exit_code)
-    except click.UsageError as error:
-        path = error.ctx.command_path if error.ctx else "edgekit"
-        text = error.format_message().rstrip(".")
-        seen = "--help" in text
-        return _say(text if seen else f"{text}; see '{path} --help'", 2)
-    except click.ClickException as error:
-        return _say(error.format_message(), 2)
-    except (KeyboardInterrupt, click.Abort):
-        return _say("interrupted; nothing was left half-written", EXIT_INTERRUPTED)
     except BrokenPipeError:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _say(f"{where}{(error.strerror or str(error)).lower()}", 2)
-    except Exception:  # noqa: BLE001  # the last line of defence: a report instead of a traceback
-        return _report_fault()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # no traceback ever reaches the user
+        return _answer(error)
     return code if isinstance(code, int) else 0
+
+
+def _answer(error: BaseException) -> int:
+    """Say in one line what went wrong and return the exit code."""
+    match error:
+        case EdgekitError():
+            return _say(str(error), error.exit_code)
+        case click.UsageError():
+            path = error.ctx.command_path if error.ctx else "edgekit"
+            text = error.format_message().rstrip(".")
+            return _say(text if "--help" in text else f"{text}; see '{path} --help'", 2)
+        case click.ClickException():
+            return _say(error.format_message(), 2)
+        case KeyboardInterrupt() | click.Abort():
+            return _say("interrupted; nothing was left half-written", EXIT_INTERRUPTED)
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            return _say(f"{where}{(error.strerror or str(error)).lower()}", 2)
+        case _:
+            return _report_fault(error)
 
 
 def _say(text: str, code: int) -> int:
@@ -108,14 +114,14 @@ def _say(text: str, code: int) -> int:
     return code
 
 
-def _report_fault() -> int:
+def _report_fault(error: BaseException) -> int:
     with tempfile.NamedTemporaryFile(
         "w", prefix="edgekit-fault-", suffix=".txt", delete=False, encoding="utf-8"
     ) as file:
-        file.write(f"edgekit {' '.join(sys.argv[1:])}\n\n{traceback.format_exc()}")
-    kind, value = sys.exc_info()[:2]
-    name = kind.__name__ if kind else "unknown"
-    first = str(value).splitlines()[0] if str(value) else ""
+        file.write(
+            f"edgekit {' '.join(sys.argv[1:])}\n\n{''.join(traceback.format_exception(error))}"
+        )
+    name, first = type(error).__name__, str(error).partition("\n")[0]
     return _say(
         f"a fault of edgekit's own ({name}: {first}); please report it with {Path(file.name)}",
         EXIT_INTERNAL,

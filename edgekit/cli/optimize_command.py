@@ -23,6 +23,7 @@ from edgekit.cli import options
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would be done.")
 @options.json_file
 def command(
+    *,
     model: str,
     target: str | None,
     data: str | None,
@@ -35,7 +36,6 @@ def command(
     shapes: tuple[str, ...],
     out: str | None,
     json_file: str | None,
-    *,
     force: bool,
     dry_run: bool,
 ) -> int:

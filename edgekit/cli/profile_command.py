@@ -17,6 +17,7 @@ from edgekit.cli import options
 @options.shapes
 @options.json_file
 def command(
+    *,
     model: str,
     against: str | None,
     device: str | None,

@@ -18,6 +18,7 @@ from edgekit.cli import options
 @click.option("-o", "--output", metavar="OUT", help="Model file to write.")
 @options.force
 def command(
+    *,
     model: str,
     target: str | None,
     data: str | None,
@@ -26,7 +27,6 @@ def command(
     batch: int,
     shapes: tuple[str, ...],
     output: str | None,
-    *,
     force: bool,
 ) -> int:
     """Quantize MODEL to static int8 in the form its target's kernels want."""

@@ -107,7 +107,7 @@ def write_text(name: str, text: str) -> None:
 
 def show_result(result: Result, json_file: str | None) -> int:
     """Print the result for people, write it as JSON where asked, and return the exit code."""
-    from edgekit import report  # noqa: PLC0415  # as in every command
+    from edgekit import report
 
     if json_file:
         write_text(json_file, report.json_document(result))

@@ -21,8 +21,9 @@ Progress = Callable[[str, int, int], None]
 class LatenciesOf(Protocol):
     """Measures several models on the device in one interleaved session.
 
-    Returns one interval (s per inference, p50) a model, in order; None when there is no device
-    to measure on, and then the pass answers from the target's facts and says so in its outcome.
+    Returns one interval (s per inference, p50) a model, in order, each from rounds paired with the
+    first model, so that small differences from it show; None when there is no device to measure
+    on, and then the pass answers from the target's facts and says so in its outcome.
     """
 
     def __call__(  # noqa: D102

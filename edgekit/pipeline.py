@@ -1,0 +1,327 @@
+"""`edgekit.optimize` on one page: load, plan, apply, measure, judge, bundle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edgekit import bench, bundle, graph, judging, passes
+from edgekit import release as releases
+from edgekit import target as targets
+from edgekit.candidate import Candidate, StepRecord
+from edgekit.dataset import Dataset, held_out, open_data
+from edgekit.graph import Model
+from edgekit.job import (
+    Job,
+    budgets_of,
+    check_batch_axis,
+    check_file_out,
+    open_job,
+    original_candidate,
+    silent,
+)
+from edgekit.measurement import Measurement
+from edgekit.passes import Progress
+from edgekit.quantization import lint
+from edgekit.release import Budget, ReleaseProfile
+from edgekit.result import Cost, Finding, Plan, Result, peak_memory_bytes, versions
+from edgekit.stages import Judge, Made, apply, context_of, make_candidates, measure
+from edgekit.target import Target
+
+DEFAULT_PROFILE = "quantize-only"
+"""Until pruning exists; then `balanced`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What the user asked for, read and checked before the model is touched."""
+
+    target: Target
+    profile: ReleaseProfile
+    steps: tuple[passes.Pass, ...]
+    budgets: tuple[Budget, ...]
+    scorer: bench.Scorer
+
+
+def optimize(
+    model: str | Path,
+    *,
+    target: str,
+    data: str | Path,
+    evaluation: str | Path | None = None,
+    profile: str = DEFAULT_PROFILE,
+    device: str | None = None,
+    budgets: Sequence[str] = (),
+    threads: int = 1,
+    batch: int = 1,
+    shapes: dict[str, tuple[int, ...]] | None = None,
+    out: str | Path | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> Result:
+    """Compress `model` for `target`, measure every candidate, and write the best as a bundle.
+
+    Args:
+        model: path of an ONNX file.
+        target: name of a target, or path of its TOML file.
+        data: samples to calibrate with; labels in it are ignored. See `edgekit.dataset`.
+        evaluation: samples to judge by, labelled if accuracy is to be judged; without it a fifth
+            of `data` is held out and accuracy budgets stay inconclusive.
+        profile: name of a release profile, or path of its TOML file.
+        device: what measures; this machine when it is of the target's kind.
+        budgets: limits such as `latency.p95<=12ms`, in place of the profile's for that metric.
+        threads: intra-op threads; part of the plan, since what pays at 1 may not at 2.
+        batch: samples per timed inference.
+        shapes: shapes of inputs with dynamic axes, for timing.
+        out: folder of the bundle; `MODEL-TARGET.bundle` in the current directory by default.
+        force: replace a finished bundle.
+        dry_run: check everything and say what would be done, but change and measure nothing.
+        progress: called with (what is being done, done so far, in all).
+
+    Returns:
+        the result as it is in the bundle, with verdict, reason and exit code.
+
+    Raises:
+        EdgekitError: bad input, a model that breaks the runtime, or an output that cannot be
+            written. Nothing is left half-written.
+
+    Example:
+        >>> import edgekit, tempfile
+        >>> demo = edgekit.demo_files()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     result = edgekit.optimize(
+        ...         demo.model, target="jetson", data=demo.calibration, out=folder + "/a.bundle"
+        ...     )
+        >>> result.ruling
+        'inconclusive'
+    """
+    started = time.monotonic()
+    file = Path(model)
+    request = _read(target, profile, budgets)
+    folder = Path(out) if out is not None else Path(f"{file.stem}-{request.target.name}.bundle")
+    bundle.check_out(folder, force=force)
+    loaded, calibration, judged_by = _load(file, data, evaluation, request.profile, progress)
+    with open_job(
+        file,
+        loaded,
+        request.target,
+        device=device,
+        threads=threads,
+        batch=batch,
+        shapes=shapes,
+        data=calibration,
+        progress=progress,
+    ) as job:
+        original = original_candidate(file)
+        if dry_run:
+            return _planned(job, request, original)
+        made = make_candidates(job, original, request.steps, calibration)
+        judge = Judge(
+            scorer=request.scorer,
+            settled=lambda blocks: judging.settled(blocks, request.budgets),
+        )
+        measurements = measure(job, (original, *made.candidates), judged_by, judge)
+        result = _result(job, request, original, made, measurements)
+        result = replace(
+            result,
+            notes=(*result.notes, *_notes(evaluation, judged_by)),
+            next_command=_next(job, folder),
+            seconds=round(time.monotonic() - started, 1),
+            peak_memory_bytes=peak_memory_bytes(),
+        )
+        bundle.write(folder, result, result.chosen_candidate.file, force=force)
+    return result
+
+
+def quantize(
+    model: str | Path,
+    *,
+    target: str,
+    data: str | Path,
+    out: str | Path,
+    device: str | None = None,
+    threads: int = 1,
+    batch: int = 1,
+    shapes: dict[str, tuple[int, ...]] | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> StepRecord:
+    """Write the static int8 form of `model` in the form that its target's kernels want.
+
+    Args:
+        model: path of an ONNX file.
+        target: name of a target, or path of its TOML file.
+        data: samples to calibrate with.
+        out: file to write. Nothing is written when no form of int8 pays; the record says why.
+        device: what decides by measuring where int8 pays; this machine by default, and the
+            target's facts where nothing can be measured.
+        threads: intra-op threads.
+        batch: samples per inference.
+        shapes: shapes of inputs with dynamic axes.
+        force: replace a file that exists.
+        progress: called with (what is being done, done so far, in all).
+
+    Returns:
+        what was quantized, what was left alone and why.
+
+    Raises:
+        EdgekitError: bad input, or `out` cannot be written.
+
+    Example:
+        >>> import edgekit, pathlib, tempfile
+        >>> demo = edgekit.demo_files()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     out = pathlib.Path(folder, "int8.onnx")
+        ...     record = edgekit.quantize(
+        ...         demo.model, target="jetson", data=demo.calibration, out=out
+        ...     )
+        ...     out.stat().st_size < demo.model.stat().st_size
+        True
+    """
+    file, written = Path(model), Path(out)
+    the_target = targets.load(target)
+    check_file_out(written, force=force)
+    loaded, calibration, _ = _load(file, data, data, None, progress)
+    with open_job(
+        file,
+        loaded,
+        the_target,
+        device=device,
+        threads=threads,
+        batch=batch,
+        shapes=shapes,
+        data=calibration,
+        progress=progress,
+    ) as job:
+        context = context_of(job, calibration)
+        simplified, _record = apply(passes.Simplify(), loaded, context)
+        result, record = apply(passes.Quantize(), simplified, context)
+        if record.changed:
+            graph.save(result, written)
+    return record
+
+
+def _read(target: str, profile: str, budgets: Sequence[str]) -> _Request:
+    the_profile = releases.load(profile)
+    return _Request(
+        target=targets.load(target),
+        profile=the_profile,
+        steps=tuple(passes.build(step.name, step.params) for step in the_profile.steps),
+        budgets=budgets_of(the_profile.budgets, tuple(budgets)),
+        scorer=bench.scorer(the_profile.metric, the_profile.metric_better),
+    )
+
+
+def _load(
+    file: Path,
+    data: str | Path,
+    evaluation: str | Path | None,
+    profile: ReleaseProfile | None,
+    progress: Progress,
+) -> tuple[Model, Dataset, Dataset]:
+    progress("checking the model", 0, 0)
+    loaded = graph.load(file)
+    progress("checking the data", 0, 0)
+    images = profile.preprocessing if profile is not None else None
+    calibration = open_data(data, loaded, preprocessing=images)
+    check_batch_axis(loaded, calibration)
+    if evaluation is None:
+        return (loaded, *held_out(calibration))
+    if evaluation == data:
+        return loaded, calibration, calibration
+    return loaded, calibration, open_data(evaluation, loaded, preprocessing=images)
+
+
+def _planned(job: Job, request: _Request, original: Candidate) -> Result:
+    where = "on this machine" if job.device is not None else "nowhere: latency stays open"
+    steps = " then ".join(step.name for step in request.steps)
+    return Result(
+        model=job.file.name,
+        original_sha256=original.sha256,
+        target=request.target.name,
+        plan=_plan(request),
+        inputs=job.model.inputs,
+        outputs=job.model.outputs,
+        candidates=(original,),
+        chosen=original.name,
+        reason=f"a dry run: {steps}; measured {where}",
+        ruling="inconclusive",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=versions(),
+    )
+
+
+def _plan(request: _Request) -> Plan:
+    return Plan(
+        profile=request.profile.name,
+        steps=request.profile.steps,
+        objective=request.profile.objective,
+        metric=request.profile.metric,
+        budgets=request.budgets,
+    )
+
+
+def _result(
+    job: Job,
+    request: _Request,
+    original: Candidate,
+    made: Made,
+    measurements: tuple[Measurement, ...],
+) -> Result:
+    verdicts = tuple(judging.judge(item, request.budgets) for item in measurements)
+    choice = judging.choose(measurements, verdicts, request.profile.objective)
+    model = made.models.get(choice.candidate, job.model)
+    ruling = next(item.ruling for item in verdicts if item.candidate == choice.candidate)
+    return Result(
+        model=job.file.name,
+        original_sha256=original.sha256,
+        target=request.target.name,
+        plan=_plan(request),
+        inputs=job.model.inputs,
+        outputs=job.model.outputs,
+        candidates=(original, *made.candidates),
+        declined=made.declined,
+        measurements=measurements,
+        verdicts=verdicts,
+        chosen=choice.candidate,
+        reason=choice.reason,
+        ruling=ruling,
+        cost=_cost(model, job),
+        original_cost=_cost(job.model, job),
+        lint=tuple(
+            Finding(severity=found.severity, where=found.where, what=found.what)
+            for found in lint(model, request.target)
+        ),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=versions(),
+    )
+
+
+def _cost(model: Model, job: Job) -> Cost:
+    found = graph.costs(model, job.running.shapes)
+    return Cost(
+        parameters=found.parameters,
+        macs=found.macs,
+        bytes=found.bytes,
+        peak_activation_bytes=found.peak_activation_bytes,
+    )
+
+
+def _notes(evaluation: str | Path | None, judged_by: Dataset) -> tuple[str, ...]:
+    if evaluation is not None:
+        return ()
+    note = (
+        f"judged by {len(judged_by)} samples held out of the calibration data: agreement with the "
+        "original and SQNR only; labelled samples given with --eval would settle accuracy"
+    )
+    return (note,)
+
+
+def _next(job: Job, folder: Path) -> str:
+    if job.device is None:
+        return f"edgekit profile {folder} --json measured.json (on a {job.running.target.name})"
+    return f"edgekit report {folder} --open"

@@ -1,0 +1,181 @@
+"""`edgekit.profile`: measure a model on a device, alone or against another."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edgekit import bench, bundle, graph, judging
+from edgekit import target as targets
+from edgekit.candidate import Candidate
+from edgekit.dataset import Dataset, open_data
+from edgekit.devices import LocalDevice
+from edgekit.errors import BaselineMissingError, UsageError
+from edgekit.graph import Model
+from edgekit.job import Job, open_job, original_candidate, silent
+from edgekit.judging import Check
+from edgekit.measurement import Accuracy, Interval, Measurement
+from edgekit.metrics import METRICS
+from edgekit.passes import Progress
+from edgekit.stages import accuracies, compare, first_look, setup_of
+from edgekit.target import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profiled:
+    """A model measured on a device.
+
+    Attributes:
+        figures: the interval of every metric that could be had, by name.
+        regressions: whether it is slower than what it was measured against; empty when alone.
+    """
+
+    model: Model
+    measurement: Measurement
+    figures: dict[str, Interval]
+    regressions: tuple[Check, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0, or what the comparison rules: 1 slower, 3 cannot tell."""
+        if not self.regressions:
+            return 0
+        return judging.EXIT_CODES[judging.overall(self.regressions)]
+
+
+def profile(
+    model: str | Path,
+    *,
+    against: str | Path | None = None,
+    device: str | None = None,
+    evaluation: str | Path | None = None,
+    threads: int = 1,
+    batch: int = 1,
+    shapes: dict[str, tuple[int, ...]] | None = None,
+    progress: Progress = silent,
+) -> Profiled:
+    """Measure `model`: latency, throughput, memory, load time, and accuracy where data is given.
+
+    Args:
+        model: an ONNX file or a bundle.
+        against: a model to compare with, in paired blocks of four fresh processes, until it is
+            settled whether `model` is slower. Alone, the model is measured against itself, which
+            shows how much the machine scatters.
+        device: what measures; this machine by default.
+        evaluation: samples to judge answers by.
+        threads: intra-op threads.
+        batch: samples per inference.
+        shapes: shapes of inputs with dynamic axes.
+        progress: called with (what is being done, done so far, in all).
+
+    Raises:
+        EdgekitError: bad input, or the device failed.
+
+    Example:
+        >>> import edgekit
+        >>> measured = edgekit.profile(edgekit.demo_files().model)
+        >>> measured.figures["latency.p50"].low > 0
+        True
+    """
+    file = _model_file(model)
+    other = _baseline_file(against) if against is not None else file
+    progress("checking the model", 0, 0)
+    loaded = graph.load(file)
+    if other != file:
+        _check_same_inputs(loaded, graph.load(other))
+    data = open_data(evaluation, loaded) if evaluation is not None else None
+    with open_job(
+        file,
+        loaded,
+        local_target(),
+        device=device,
+        threads=threads,
+        batch=batch,
+        shapes=shapes,
+        data=data,
+        progress=progress,
+    ) as job:
+        return _measured(job, other, data)
+
+
+def local_target() -> Target:
+    """Return the target whose kind this machine is.
+
+    Raises:
+        UsageError: none of the shipped ones.
+    """
+    with LocalDevice() as device:
+        providers = device.providers()
+    known = [targets.load(name) for name in targets.names()]
+    for target in known:
+        if target.is_local(providers):
+            return target
+    raise UsageError(
+        "no target is of this machine's kind",
+        found=platform.machine(),
+        expected=f"one of {sorted({a for t in known for a in t.architectures})}",
+    )
+
+
+def _measured(job: Job, other: Path, data: Dataset | None) -> Profiled:
+    baseline = original_candidate(other)
+    subject = replace(original_candidate(job.file), name=job.file.name)
+    limits = judging.regression_budgets()
+    alone = subject.sha256 == baseline.sha256
+    null_blocks = compare(job, baseline, baseline, first_look)
+    blocks = (
+        null_blocks
+        if alone
+        else compare(job, baseline, subject, lambda seen: judging.settled(seen, limits))
+    )
+    measurement = Measurement(
+        candidate=subject.name,
+        sha256=subject.sha256,
+        size_bytes=subject.size_bytes,
+        original_sha256=baseline.sha256,
+        original_size_bytes=baseline.size_bytes,
+        setup=setup_of(job),
+        blocks=blocks,
+        null_blocks=null_blocks,
+        accuracy=None if data is None else _accuracy(job, subject, baseline, data),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    found = {of.name: judging.estimate(of.name, measurement).interval for of in METRICS}
+    return Profiled(
+        model=job.model,
+        measurement=measurement,
+        figures={name: interval for name, interval in found.items() if interval is not None},
+        regressions=() if alone else judging.regression(measurement),
+    )
+
+
+def _accuracy(job: Job, subject: Candidate, baseline: Candidate, data: Dataset) -> Accuracy:
+    found = accuracies(job, (baseline, subject), data, bench.scorer("top1", "higher"))
+    return found[subject.name]
+
+
+def _model_file(named: str | Path) -> Path:
+    path = Path(named)
+    return bundle.read(path).model if path.is_dir() else path
+
+
+def _baseline_file(named: str | Path) -> Path:
+    if not Path(named).exists():
+        raise BaselineMissingError(
+            "there is no such model to compare with", where=str(named), remedy="check --against"
+        )
+    return _model_file(named)
+
+
+def _check_same_inputs(model: Model, other: Model) -> None:
+    mine = {spec.name: spec.dtype for spec in model.inputs}
+    theirs = {spec.name: spec.dtype for spec in other.inputs}
+    if mine != theirs:
+        raise UsageError(
+            "the two models have different inputs",
+            where="--against",
+            found=str(theirs),
+            expected=str(mine),
+        )

@@ -1,0 +1,278 @@
+"""The stages of a job: passes make candidates, the device measures them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from edgekit import bench, graph
+from edgekit.candidate import Candidate, StepRecord
+from edgekit.dataset import Dataset
+from edgekit.devices import Device, LocalDevice
+from edgekit.errors import UsageError
+from edgekit.graph import Model
+from edgekit.job import Job, stage
+from edgekit.measurement import Accuracy, Block, Interval, Measurement, Setup
+from edgekit.passes import Context, Effort, Fp16, Pass
+
+_SECONDS_EACH: dict[Effort, float] = {"screen": 0.25, "decide": 1.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What the steps of a profile made of the original.
+
+    Attributes:
+        candidates: one for each step that changed the model, in order.
+        models: the candidates' graphs, by name.
+        declined: records of the steps that left it as it was, with their reasons.
+    """
+
+    candidates: tuple[Candidate, ...]
+    models: dict[str, Model]
+    declined: tuple[StepRecord, ...]
+
+
+def make_candidates(
+    job: Job, original: Candidate, steps: Sequence[Pass], calibration: Dataset
+) -> Made:
+    """Apply the steps one after another; each that changes the model leaves a candidate.
+
+    Where the target runs fp16 fast, the fp16 form of the last float candidate is one, too.
+    """
+    context = context_of(job, calibration)
+    made: list[Candidate] = []
+    models: dict[str, Model] = {}
+    declined: list[StepRecord] = []
+    model, parent = job.model, original
+    for step in steps:
+        forms: list[Pass] = [step]
+        if step.name == "quantize" and "fp16" in job.running.target.formats:
+            forms.insert(0, Fp16())
+        for form in forms:
+            job.progress(form.name, 0, 0)
+            result, record = apply(form, model, context)
+            if not record.changed:
+                declined.append(record)
+                continue
+            candidate = stage(form.name, result, parent, record, job.workspace)
+            made.append(candidate)
+            models[candidate.name] = result
+            if form is step:
+                model, parent = result, candidate
+    return Made(candidates=tuple(made), models=models, declined=tuple(declined))
+
+
+def context_of(job: Job, calibration: Dataset) -> Context:
+    """Return what passes may use in this job."""
+    return Context(
+        target=job.running.target,
+        data=calibration,
+        latencies_of=Latencies(job),
+        workspace=job.workspace,
+        threads=job.running.threads,
+        batch=job.running.batch,
+        shapes=job.running.shapes,
+        progress=job.progress,
+    )
+
+
+def apply(step: Pass, model: Model, context: Context) -> tuple[Model, StepRecord]:
+    """Apply one pass and record what it did."""
+    started = time.monotonic()
+    outcome = step.apply(model, context)
+    record = StepRecord(
+        name=step.name,
+        params={f.name: getattr(step, f.name) for f in fields(step)},  # type: ignore[arg-type]  # passes are dataclasses
+        changed=outcome.changed,
+        skipped=outcome.skipped,
+        facts=outcome.facts,
+        seconds=round(time.monotonic() - started, 3),
+    )
+    return outcome.model, record
+
+
+@dataclass(slots=True)
+class Latencies:
+    """Answers a pass's question how fast models are, on the job's device; see `LatenciesOf`."""
+
+    job: Job
+    asked: int = 0
+
+    def __call__(self, models: Sequence[Model], effort: Effort) -> list[Interval] | None:
+        """Measure `models` in one interleaved session; None without a device."""
+        device = self.job.device
+        if device is None:
+            return None
+        folder = self.job.workspace / "asked"
+        folder.mkdir(exist_ok=True)
+        files = []
+        for model in models:
+            self.asked += 1
+            files.append(folder / f"{self.asked}.onnx")
+            graph.save(model, files[-1])
+        found = bench.screen(
+            device,
+            files,
+            self.job.running,
+            seconds_each=_SECONDS_EACH[effort],
+        )
+        for file in files:
+            file.unlink()
+        first_s = found[0].p50.value
+        return [
+            Interval(
+                low=first_s * one.ratio.low,
+                value=first_s * one.ratio.value,
+                high=first_s * one.ratio.high,
+                confidence=one.ratio.confidence,
+            )
+            for one in found
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """What tells when enough was measured, and how answers are scored.
+
+    Attributes:
+        settled: says whether blocks suffice to rule on every latency budget.
+    """
+
+    scorer: bench.Scorer
+    settled: Callable[[Sequence[Block]], bool]
+
+
+def measure(
+    job: Job,
+    candidates: Sequence[Candidate],
+    evaluation: Dataset,
+    judge: Judge,
+) -> tuple[Measurement, ...]:
+    """Measure every candidate against the first one, the original.
+
+    The original is measured against itself, too: the null control. The candidate that looks
+    fastest after a first look is measured until its budgets are settled, the others are not, so
+    that the time goes where the decision lies.
+    """
+    original = candidates[0]
+    answers = accuracies(job, candidates, evaluation, judge.scorer)
+    blocks = _timed(job, candidates, judge) if job.device is not None else {}
+    setup = setup_of(job)
+    return tuple(
+        Measurement(
+            candidate=candidate.name,
+            sha256=candidate.sha256,
+            size_bytes=candidate.size_bytes,
+            original_sha256=original.sha256,
+            original_size_bytes=original.size_bytes,
+            setup=setup,
+            blocks=blocks.get(candidate.name, ()),
+            null_blocks=blocks.get(original.name, ()),
+            accuracy=answers[candidate.name],
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        for candidate in candidates
+    )
+
+
+def _timed(job: Job, candidates: Sequence[Candidate], judge: Judge) -> dict[str, tuple[Block, ...]]:
+    original, others = candidates[0], candidates[1:]
+    favourite = _favourite(job, others)
+    return {
+        original.name: compare(job, original, original, first_look),
+        **{
+            other.name: compare(
+                job, original, other, judge.settled if other is favourite else first_look
+            )
+            for other in others
+        },
+    }
+
+
+def compare(
+    job: Job,
+    original: Candidate,
+    candidate: Candidate,
+    stop: Callable[[Sequence[Block]], bool],
+) -> tuple[Block, ...]:
+    """Measure `candidate` against `original` on the job's device, in blocks, until `stop`."""
+    return bench.compare(
+        timing_device(job),
+        original,
+        candidate,
+        job.running,
+        stop=stop,
+        progress=lambda done, total: job.progress(f"measuring {candidate.name}", done, total),
+    )
+
+
+def timing_device(job: Job) -> Device:
+    """Return the device that measures.
+
+    Raises:
+        UsageError: the job has none.
+    """
+    if job.device is None:
+        raise UsageError(f"nothing here is a {job.running.target.name}", where="--device")
+    return job.device
+
+
+def first_look(_blocks: Sequence[Block]) -> bool:
+    """Stop at the first look: what is measured only to be shown."""
+    return True
+
+
+def _favourite(job: Job, others: Sequence[Candidate]) -> Candidate | None:
+    """Return the candidate that looks fastest in one interleaved session."""
+    if len(others) < 2:  # noqa: PLR2004  # nothing to choose
+        return others[0] if others else None
+    found = bench.screen(
+        timing_device(job),
+        [other.file for other in others],
+        job.running,
+        seconds_each=_SECONDS_EACH["decide"],
+    )
+    return min(zip(found, others, strict=True), key=lambda pair: pair[0].p50.value)[1]
+
+
+def accuracies(
+    job: Job, candidates: Sequence[Candidate], evaluation: Dataset, scorer: bench.Scorer
+) -> dict[str, Accuracy]:
+    """Score every candidate on the same samples, on the device or, without one, on this host."""
+    original: list[Any] | None = None
+    found: dict[str, Accuracy] = {}
+    with LocalDevice() as host:
+        for candidate in candidates:
+            outputs = bench.evaluate(
+                job.device or host,
+                candidate.file,
+                evaluation,
+                target=job.running.target,
+                threads=job.running.threads,
+                progress=lambda done, total, name=candidate.name: job.progress(
+                    f"answers of {name}", done, total
+                ),
+            )
+            original = outputs if original is None else original
+            found[candidate.name] = bench.accuracy(
+                outputs,
+                original,
+                evaluation.labels(),
+                scorer,
+                metadata=job.model.metadata,
+                simulated=job.device is None,
+            )
+    return found
+
+
+def setup_of(job: Job) -> Setup:
+    """Return the setup; without a device, the target's with this host named as the stand-in."""
+    if job.device is not None:
+        return bench.setup_of(job.device, job.running)
+    with LocalDevice() as host:
+        found = bench.setup_of(host, job.running)
+    return replace(found, device=None, runtime=f"{found.runtime} on this host (simulated)")
