@@ -11,8 +11,9 @@ from edgekit import release as releases
 from edgekit.errors import BaselineMissingError, UsageError
 from edgekit.job import budgets_of
 from edgekit.judging import Check, Verdict
-from edgekit.measurement import Measurement, read_measurement
+from edgekit.measurement import Measurement
 from edgekit.release import Budget
+from edgekit.result import read_measurement
 
 
 def gate(
@@ -53,8 +54,8 @@ def gate(
     """
     if model is not None and not Path(model).is_file():
         raise UsageError("no such file", where=str(model))
-    recorded, limits = _read(Path(measured), profile)
-    limits = budgets_of(limits, tuple(budgets))
+    recorded, standing = _read(Path(measured), profile)
+    limits = budgets_of(standing, tuple(budgets))
     if not limits and baseline is None:
         raise UsageError(
             "nothing to judge by",
@@ -73,15 +74,11 @@ def gate(
 def _read(measured: Path, profile: str | None) -> tuple[Measurement, tuple[Budget, ...]]:
     given = releases.load(profile).budgets if profile is not None else None
     if measured.is_dir() or not measured.exists():
-        found = bundle.read(measured)
-        if problems := bundle.verify(measured):
-            raise UsageError(
-                "the bundle was changed after it was written",
-                where=str(measured),
-                found=problems[0],
-            )
-        result = found.result
-        return result.measurement_of(result.chosen), result.budgets if given is None else given
+        result = bundle.read(measured).result
+        recorded = result.measurement_of(result.chosen)
+        if recorded is None:
+            raise UsageError("the bundle holds no measurement of its model", where=str(measured))
+        return recorded, result.plan.budgets if given is None else given
     return read_measurement(measured), given or ()
 
 
