@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from edgekit.errors import ModelError
 Arrays = dict[str, NDArray[Any]]
 
 _QUIET = 4
+_LONGEST = 300
 _NUMPY = {
     "tensor(float)": "float32",
     "tensor(double)": "float64",
@@ -86,7 +87,7 @@ def shapes_for(
 
 
 def random_inputs(session: Any, shapes: dict[str, tuple[int, ...]]) -> Arrays:
-    """Return inputs of these shapes: floats from N(0, 1), integers 0 or 1; the same every time.
+    """Return inputs of these shapes: floats from N(0, 1), integers 1 or 2; the same every time.
 
     Raises:
         ModelError: an input is no tensor of numbers.
@@ -101,7 +102,8 @@ def random_inputs(session: Any, shapes: dict[str, tuple[int, ...]]) -> Arrays:
         if dtype.kind == "f":
             inputs[spec.name] = generator.standard_normal(shape, np.float32).astype(dtype)
         else:
-            inputs[spec.name] = generator.integers(0, 2, shape).astype(dtype)
+            low = 0 if dtype.kind == "b" else 1
+            inputs[spec.name] = generator.integers(low, low + 2, shape).astype(dtype)
     return inputs
 
 
@@ -150,7 +152,8 @@ def run(session: Any, inputs: Arrays) -> list[NDArray[Any]]:
 
 
 def _said(error: Exception) -> str:
-    text = str(error)
-    _, mark, rest = text.partition(" : ")
-    message = " ".join((rest if mark else text).replace(os.getcwd() + "/", "").split())  # noqa: PTH109  # text
-    return message if len(message) < 300 else message[:297] + "..."  # noqa: PLR2004  # a line
+    """Return onnxruntime's message without status codes and paths."""
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error))
+    text = re.sub(r"Load model from .*? failed: ?", "", text)
+    message = " ".join(text.split())
+    return message if len(message) <= _LONGEST else message[: _LONGEST - 3] + "..."
