@@ -130,23 +130,27 @@ class Result:
         return next((item for item in self.verdicts if item.candidate == candidate), None)
 
 
-Document = Result | Verdict | Measurement
-_DOCUMENT: TypeAdapter[Document] = TypeAdapter(Document, config=_JSON)
-_KINDS: dict[str, type[Document]] = {
+_KINDS: dict[str, type[Result | Verdict | Measurement]] = {
     "result": Result,
     "verdict": Verdict,
     "measurement": Measurement,
 }
 
 
-def json_value(document: Document) -> dict[str, Any]:
-    """Return a result, a verdict or a measurement as JSON values, with kind and schema number."""
-    kind = next(name for name, of in _KINDS.items() if isinstance(document, of))
-    written = _DOCUMENT.dump_json(document, fallback=_plain, warnings=False)
-    return {"kind": kind, "schema_version": SCHEMA, **json.loads(written)}
+def json_value(document: object) -> dict[str, Any]:
+    """Return a result, or another of edgekit's dataclasses, as JSON values.
+
+    `kind` (its type's name, lower case) and `schema_version` come first.
+    """
+    alone: Any = tuple[type(document)]  # type: ignore[misc]  # known at run time
+    written = TypeAdapter(alone, config=_JSON).dump_json(
+        (document,), fallback=_plain, warnings=False
+    )
+    kind = type(document).__name__.lower()
+    return {"kind": kind, "schema_version": SCHEMA, **json.loads(written)[0]}
 
 
-def json_text(document: Document) -> str:
+def json_text(document: object) -> str:
     """Return `json_value` as indented text."""
     return json.dumps(json_value(document), indent=1, ensure_ascii=False) + "\n"
 

@@ -1,0 +1,172 @@
+"""The terminal: tables by rich, for people. Names are text, never markup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edgekit import units
+from edgekit.graph import Costs, NodeCost, TensorSpec
+from edgekit.judging import Check, Ruling, Verdict
+from edgekit.measurement import Measurement
+from edgekit.report import view
+from edgekit.report.view import Cell
+from edgekit.result import Result
+
+STYLES: dict[Ruling, str] = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
+_SHOWN_NODES = 20
+
+
+class Profiled(Protocol):
+    """What `edgekit.profile` returns, as far as it is shown."""
+
+    @property
+    def measurement(self) -> Measurement:
+        """The raw evidence."""
+        ...
+
+    @property
+    def regressions(self) -> tuple[Check, ...]:
+        """Empty when a model was measured alone."""
+        ...
+
+
+class Inspected(Protocol):
+    """What `edgekit.inspect` returns, as far as it is shown."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102  # as the attribute is called
+    @property
+    def opset(self) -> int: ...  # noqa: D102  # as above
+    @property
+    def size_bytes(self) -> int: ...  # noqa: D102  # as above
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]: ...  # noqa: D102  # as above
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]: ...  # noqa: D102  # as above
+    @property
+    def costs(self) -> Costs: ...  # noqa: D102  # as above
+
+
+def render(result: Result) -> RenderableType:
+    """Return the candidates, the budgets and the verdict of a result."""
+    table = Table(pad_edge=False)
+    for name in ("candidate", "p50", "p95", "p50 ratio", "size", "accuracy", "drop", "ruling"):
+        table.add_column(name, justify="left" if name in {"candidate", "ruling"} else "right")
+    for row in view.rows(result):
+        table.add_row(
+            Text(f"{row.name} *" if row.chosen else row.name, style="bold" if row.chosen else ""),
+            *(
+                _cell(cell)
+                for cell in (row.p50, row.p95, row.ratio, row.size, row.accuracy, row.drop)
+            ),
+            _ruling(row.ruling),
+        )
+    parts: list[RenderableType] = [table]
+    found = result.verdict_of(result.chosen)
+    if found is not None:
+        parts += [Text(), verdict(found)]
+    parts += [Text(), Text(view.headline(result), style=STYLES[result.ruling])]
+    parts += [Text(f"{result.reason}.")]
+    parts += [Text(f"note: {note}", style="dim") for note in result.notes]
+    return Group(*parts)
+
+
+def verdict(found: Verdict) -> RenderableType:
+    """Return the budgets of a verdict, each with its ruling and its reason."""
+    parts: list[RenderableType] = [_checks(view.checks_in_order(found))]
+    parts += [Text(f"note: {remark}", style="yellow") for remark in found.remarks]
+    if found.null_control == "fail":
+        parts.append(Text(f"null control failed: {found.null_reason}", style="yellow"))
+    return Group(*parts)
+
+
+def profile(measured: Profiled) -> RenderableType:
+    """Return every figure of a measurement, and whether it regressed."""
+    table = Table(pad_edge=False)
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    table.add_column("interval")
+    for name, cell in view.measured_figures(measured.measurement):
+        table.add_row(name, Text(cell.text), Text(cell.spread))
+    setup = measured.measurement.setup
+    threads = f"{setup.threads} thread{'s' if setup.threads != 1 else ''}"
+    line = f"{setup.device or 'nothing timed'}: {setup.runtime}, {threads}, batch {setup.batch}"
+    parts: list[RenderableType] = [Text(measured.measurement.candidate), Text(line), table]
+    if measured.regressions:
+        parts.append(_checks(measured.regressions))
+    return Group(*parts)
+
+
+def inspection(found: Inspected, *, every: bool = False) -> RenderableType:
+    """Return inputs, outputs and what each node costs.
+
+    Args:
+        found: the model seen from outside.
+        every: all nodes in graph order; otherwise those that weigh most.
+    """
+    costs = found.costs
+    table = Table(pad_edge=False)
+    for name in ("node", "type", "output", "parameters", "multiply-adds", "share"):
+        table.add_column(name, justify="left" if name in {"node", "type"} else "right")
+    nodes = costs.nodes if every else _heaviest(costs)
+    for node in nodes:
+        share = node.macs / costs.macs if costs.macs else 0.0
+        table.add_row(
+            Text(node.name),
+            Text(node.op_type),
+            Text(" x ".join(map(str, node.output_shape))),
+            f"{node.parameters:,}",
+            f"{node.macs:,}",
+            f"{100 * share:.1f} %",
+        )
+    left_out = len(costs.nodes) - len(nodes)
+    total = (
+        f"{costs.parameters:,} parameters, {costs.macs:,} multiply-adds, "
+        f"{units.show(costs.peak_activation_bytes, 'B')} of activations at most, "
+        f"{units.show(found.size_bytes, 'B')} on disk"
+    )
+    return Group(
+        Text(f"{found.name} (opset {found.opset})"),
+        *(Text(f"  input   {_spec(spec)}") for spec in found.inputs),
+        *(Text(f"  output  {_spec(spec)}") for spec in found.outputs),
+        table,
+        *([Text(f"and {left_out} lighter nodes (--all)", style="dim")] if left_out else []),
+        Text(total),
+    )
+
+
+def _checks(checks: Sequence[Check]) -> Table:
+    table = Table(pad_edge=False)
+    table.add_column("budget", no_wrap=True)
+    table.add_column("ruling", no_wrap=True)
+    table.add_column("why")
+    for check in checks:
+        table.add_row(Text(check.budget.text), _ruling(check.ruling), Text(check.reason))
+    return table
+
+
+def _ruling(ruling: Ruling | None) -> Text:
+    return Text(view.NOTHING) if ruling is None else Text(ruling, style=STYLES[ruling])
+
+
+def _cell(cell: Cell) -> Text:
+    text = Text(cell.text)
+    if cell.spread:
+        text.append(f"\n{cell.spread}", style="dim")
+    return text
+
+
+def _heaviest(costs: Costs) -> tuple[NodeCost, ...]:
+    heaviest = sorted(costs.nodes, key=lambda node: (-node.macs, -node.parameters))[:_SHOWN_NODES]
+    kept = {id(node) for node in heaviest}
+    return tuple(node for node in costs.nodes if id(node) in kept)
+
+
+def _spec(spec: TensorSpec) -> str:
+    shape = "?" if spec.shape is None else " x ".join(str(axis) or "?" for axis in spec.shape)
+    return f"{spec.name}  {spec.dtype}  {shape}"

@@ -1,0 +1,310 @@
+"""What every report shows, as text for people: computed once, laid out by each renderer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from edgekit import units
+from edgekit.candidate import Candidate
+from edgekit.judging import Check, Ruling, Verdict, estimate, of_original, usable
+from edgekit.measurement import Interval, Measurement
+from edgekit.metrics import metric
+from edgekit.result import Result
+
+SHARES = ("top1", "top5", "agreement")
+"""Task metrics whose mean is a share of samples, shown in percent."""
+NOTHING = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A figure as text, with its interval where it has one.
+
+    Attributes:
+        spread: e.g. `1.20 ms to 1.26 ms`; empty where the figure is exact or missing.
+        interval: in the metric's unit, for bars; None where there is none.
+    """
+
+    text: str
+    spread: str = ""
+    interval: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One candidate in the table."""
+
+    name: str
+    chosen: bool
+    p50: Cell
+    p95: Cell
+    ratio: Cell
+    memory: Cell
+    size: Cell
+    size_ratio: Cell
+    accuracy: Cell
+    drop: Cell
+    ruling: Ruling | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What a step left as it was: the step, the places, and the reason they share."""
+
+    step: str
+    where: tuple[str, ...]
+    reason: str
+
+
+def rows(result: Result) -> tuple[Row, ...]:
+    """Return the table of candidates, the original first."""
+    return tuple(_row(result, candidate) for candidate in result.candidates)
+
+
+def measured_figures(measurement: Measurement) -> tuple[tuple[str, Cell], ...]:
+    """Return every figure that a measurement gives, by metric name."""
+    names = (
+        "latency.p50",
+        "latency.p95",
+        "latency.p99",
+        "latency.mean",
+        "latency.first",
+        "throughput",
+        "load",
+        "memory.peak",
+        "memory.weights",
+        "memory.arena",
+        "size",
+        "accuracy",
+        "agreement",
+    )
+    cells = ((name, cell(name, measurement)) for name in names)
+    return tuple((name, found) for name, found in cells if found.interval is not None)
+
+
+def cell(name: str, measurement: Measurement | None) -> Cell:
+    """Return the figure of a metric as text."""
+    if measurement is None:
+        return Cell(text=NOTHING)
+    found = estimate(name, measurement).interval
+    if found is None:
+        return Cell(text=NOTHING)
+    if name == "accuracy" and measurement.accuracy is not None:
+        share = measurement.accuracy.metric in SHARES
+        return _cell(
+            found, lambda value: units.percent(value / 100) if share else _per_sample(value)
+        )
+    unit = metric(name).unit
+    return _cell(found, lambda value: units.show(value, unit))
+
+
+def headline(result: Result) -> str:
+    """Say the verdict in one sentence."""
+    words = {
+        "pass": "keeps every budget",
+        "fail": "breaks a budget",
+        "inconclusive": "could not be judged fully",
+    }
+    what = "The original" if result.chosen == "original" else f"Candidate {result.chosen!r}"
+    return f"{what} {words[result.ruling]}."
+
+
+def gains(result: Result) -> tuple[tuple[str, str], ...]:
+    """Return what the chosen candidate gains and loses, as (figure, what it means)."""
+    measurement = result.measurement_of(result.chosen)
+    chosen = result.chosen_candidate
+    if measurement is None or chosen.sha256 == result.original_sha256:
+        return ()
+    found = []
+    ratio = estimate("latency.p50.ratio", measurement).interval
+    if ratio is not None:
+        found.append(
+            (
+                f"{1 / ratio.value:.2f}x",
+                f"as fast at the median ({1 / ratio.high:.2f} to {1 / ratio.low:.2f})",
+            )
+        )
+    before, after = measurement.original_size_bytes, measurement.size_bytes
+    found.append(
+        (
+            f"{after / before:.0%}",
+            f"of the size: {units.show(after, 'B')} instead of {units.show(before, 'B')}",
+        )
+    )
+    drop = estimate("accuracy.drop", measurement).interval
+    if drop is not None:
+        direction = "lost" if drop.value >= 0 else "gained"
+        of = measurement.accuracy.metric if measurement.accuracy else "accuracy"
+        worst = units.show(max(drop.high, 0.0), "pt")
+        found.append(
+            (units.show(abs(drop.value), "pt"), f"{direction} in {of}, at most {worst} lost")
+        )
+    return tuple(found)
+
+
+def left_alone(result: Result) -> tuple[Left, ...]:
+    """Return what the steps left alone, places with the same reason together."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    steps = [*result.chosen_candidate.steps, *result.declined]
+    for step in steps:
+        for skip in step.skipped:
+            grouped.setdefault((step.name, skip.reason), []).append(skip.where)
+        if not step.changed and not step.skipped:
+            grouped.setdefault((step.name, "it changed nothing"), []).append("the model")
+    return tuple(
+        Left(step=step, where=tuple(where), reason=reason)
+        for (step, reason), where in grouped.items()
+    )
+
+
+def setup_lines(result: Result) -> tuple[tuple[str, str], ...]:
+    """Return what was measured where, as (name, value)."""
+    measurement = result.measurement_of(result.chosen) or next(iter(result.measurements), None)
+    found = [("model", result.model), ("target", result.target)]
+    if measurement is not None:
+        setup = measurement.setup
+        found += [
+            ("device", setup.device or "none: nothing was timed"),
+            ("runtime", setup.runtime),
+            ("threads", str(setup.threads)),
+            ("batch", str(setup.batch)),
+        ]
+        found += [
+            (f"input {name}", " x ".join(map(str, shape))) for name, shape in setup.shapes.items()
+        ]
+        found += [(key, str(value)) for key, value in setup.environment.items()]
+    found += [(f"{name} version", version) for name, version in result.versions.items()]
+    found.append(("sha256 of the original", result.original_sha256))
+    found.append(("sha256 of the chosen model", result.chosen_candidate.sha256))
+    if result.created:
+        found.append(("created", result.created))
+    if result.seconds:
+        found.append(("time in all", units.show(result.seconds, "s")))
+    if result.peak_memory_bytes:
+        found.append(("peak memory of the job", units.show(result.peak_memory_bytes, "B")))
+    return tuple(found)
+
+
+def method_lines(result: Result) -> tuple[str, ...]:
+    """Say how it was measured and judged, one sentence each."""
+    measurement = result.measurement_of(result.chosen) or next(iter(result.measurements), None)
+    if measurement is None:
+        return ()
+    found = []
+    counted = usable(measurement.blocks)
+    if counted:
+        samples = sum(len(run.samples) for block in counted for run in block.runs)
+        left_out = len(measurement.blocks) - len(counted)
+        found.append(
+            f"{len(counted)} blocks of four fresh processes each, in the order original, "
+            f"candidate, candidate, original: {samples} timed inferences"
+            + (
+                f"; {left_out} blocks were left out because the device was disturbed."
+                if left_out
+                else "."
+            )
+        )
+        found.append(
+            "Ratios compare within a block and allow for stopping early; percentiles hold by order "
+            "statistics and between blocks; intervals are such that each bound is wrong in at most "
+            "5 % of all cases."
+        )
+    elif measurement.setup.device is None:
+        found.append(f"Nothing was timed: there was no device of target {result.target!r}.")
+    verdict = result.verdict_of(result.chosen)
+    if verdict is not None and counted:
+        found.append(f"Null control: {verdict.null_control}; {verdict.null_reason}.")
+    accuracy = measurement.accuracy
+    if accuracy is not None:
+        where = "by this host's runtime (simulated)" if accuracy.simulated else "on the device"
+        judged = f"judged by {accuracy.metric}" if accuracy.labelled else "without labels"
+        found.append(
+            f"{len(accuracy.values)} samples were answered {where} by original and candidate, "
+            f"{judged}."
+        )
+    return tuple(found)
+
+
+def checks_in_order(verdict: Verdict) -> tuple[Check, ...]:
+    """Return the checks, what fails first."""
+    order = {"fail": 0, "inconclusive": 1, "pass": 2}
+    return tuple(sorted(verdict.checks, key=lambda item: order[item.ruling]))
+
+
+def _row(result: Result, candidate: Candidate) -> Row:
+    measurement = _measurement(result, candidate)
+    verdict = result.verdict_of(candidate.name)
+    original = candidate.sha256 == result.original_sha256
+
+    def figure(name: str) -> Cell:
+        return cell(name, measurement)
+
+    return Row(
+        name=candidate.name,
+        chosen=candidate.name == result.chosen,
+        p50=figure("latency.p50"),
+        p95=figure("latency.p95"),
+        ratio=Cell(text=NOTHING) if original else figure("latency.p50.ratio"),
+        memory=figure("memory.peak"),
+        size=Cell(text=units.show(candidate.size_bytes, "B")),
+        size_ratio=Cell(text=NOTHING) if original else figure("size.ratio"),
+        accuracy=figure("accuracy"),
+        drop=Cell(text=NOTHING) if original else figure("accuracy.drop"),
+        ruling=None if verdict is None else verdict.ruling,
+    )
+
+
+def _measurement(result: Result, candidate: Candidate) -> Measurement | None:
+    """Return a candidate's measurement; the original's figures lie in every other one, too."""
+    found = result.measurement_of(candidate.name)
+    if found is None and candidate.sha256 == result.original_sha256 and result.measurements:
+        return of_original(result.measurements[-1])
+    return found
+
+
+def _cell(found: Interval, show: Callable[[float], str]) -> Cell:
+    exact = found.low == found.high
+    return Cell(
+        text=show(found.value),
+        spread="" if exact else f"{show(found.low)} to {show(found.high)}",
+        interval=found,
+    )
+
+
+def _per_sample(value: float) -> str:
+    """A metric of the user's own, in its own unit (the stored figure is in hundredths)."""
+    return f"{value / 100:.4f}"
+
+
+def cost_lines(result: Result) -> tuple[tuple[str, str, str], ...]:
+    """Return (what, original, chosen) of the costs by the graph; empty where they are unknown."""
+    before, after = result.original_cost, result.cost
+    if before is None or after is None:
+        return ()
+    return (
+        ("parameters", f"{before.parameters:,}", f"{after.parameters:,}"),
+        ("multiply-adds", f"{before.macs:,}", f"{after.macs:,}"),
+        ("weights and activations", units.show(before.bytes, "B"), units.show(after.bytes, "B")),
+        (
+            "activations at most",
+            units.show(before.peak_activation_bytes, "B"),
+            units.show(after.peak_activation_bytes, "B"),
+        ),
+    )
+
+
+def facts_text(values: Mapping[str, object]) -> str:
+    """Return parameters or facts of a step as one line."""
+    return ", ".join(f"{name.replace('_', ' ')}: {_fact(value)}" for name, value in values.items())
+
+
+def _fact(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return "{" + facts_text(value) + "}"
+    if isinstance(value, list | tuple):
+        shown = ", ".join(_fact(item) for item in value[:8])
+        return f"{shown}, ... ({len(value)} in all)" if len(value) > 8 else shown  # noqa: PLR2004  # one line
+    return str(value)
