@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgekit.dataset.npz import NpzDataset
-from edgekit.errors import DataError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from edgekit.dataset.npz import NpzDataset
+from edgekit.errors import DataError
 
 
 @given(rows=st.integers(1, 40), cuts=st.sets(st.integers(1, 39), max_size=4))

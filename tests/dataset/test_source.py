@@ -5,12 +5,13 @@ import sys
 import numpy as np
 import onnx_ir as ir
 import pytest
+from PIL import Image
+
 from edgekit.dataset import held_out, open_data
 from edgekit.dataset.npz import NpzDataset
 from edgekit.errors import DataError, UsageError
 from edgekit.graph import Model
 from edgekit.release import Preprocessing
-from PIL import Image
 
 
 @pytest.fixture

@@ -57,12 +57,14 @@ def main() -> None:
             continue
         for threads in given.threads:
             folder = out / f"{name}-{threads}.bundle"
-            seconds, peak = _run(given.jobs.parent, name, job, threads, given.profile, folder)
+            seconds, peak = _run(
+                given.jobs.parent, name, job, threads=threads, profile=given.profile, folder=folder
+            )
             print(_row(name, threads, folder, seconds, peak), flush=True)
 
 
 def _run(
-    home: Path, name: str, job: dict[str, str], threads: int, profile: str, folder: Path
+    home: Path, name: str, job: dict[str, str], *, threads: int, profile: str, folder: Path
 ) -> tuple[float, int]:
     with tempfile.TemporaryDirectory() as scratch:
         if "metric" in job:

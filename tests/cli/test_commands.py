@@ -1,0 +1,207 @@
+"""Every command on a small model, as a user runs it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import onnx
+import pytest
+
+
+@pytest.fixture(scope="module")
+def optimized(tmp_path_factory, small_model, small_data):
+    """A folder with a model and the bundle that `edgekit optimize` made of it."""
+    folder = tmp_path_factory.mktemp("optimized")
+    shutil.copy(small_model, folder / "model.onnx")
+    shutil.copy(small_data, folder / "data.npz")
+    ran = subprocess.run(
+        [
+            *(sys.executable, "-m", "edgekit", "optimize", "model.onnx", "--target", "x86"),
+            *("--data", "data.npz", "--eval", "data.npz", "--out", "out.bundle"),
+            *("--budget", "accuracy.drop<=60pt", "--budget", "latency.p50.ratio<=3"),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NO_COLOR": "1"},
+        cwd=folder,
+        check=False,
+    )
+    return folder, ran
+
+
+def test_optimize_writes_a_bundle_with_a_verdict(optimized):
+    folder, ran = optimized
+    assert ran.returncode == 0, ran.stderr
+    manifest = json.loads((folder / "out.bundle" / "manifest.json").read_text())
+    assert manifest["ruling"] == "pass"
+    assert "next: edgekit report out.bundle" in ran.stderr
+    assert {path.name for path in folder.iterdir()} == {"model.onnx", "data.npz", "out.bundle"}
+
+
+def test_a_finished_bundle_is_not_overwritten(optimized, edgekit):
+    folder, _ = optimized
+    before = (folder / "out.bundle" / "manifest.json").read_bytes()
+    ran = edgekit(
+        "optimize",
+        "model.onnx",
+        "--target",
+        "x86",
+        "--data",
+        "data.npz",
+        "--out",
+        "out.bundle",
+        cwd=folder,
+    )
+    assert ran.code == 2
+    assert "--force" in ran.error_line
+    assert (folder / "out.bundle" / "manifest.json").read_bytes() == before
+
+
+def test_verify_finds_what_was_changed(optimized, edgekit, tmp_path):
+    folder, _ = optimized
+    assert edgekit("verify", folder / "out.bundle").code == 0
+    shutil.copytree(folder / "out.bundle", tmp_path / "b")
+    with (tmp_path / "b" / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    ran = edgekit("verify", "b")
+    assert ran.code == 1
+    assert "model.onnx" in ran.err
+    assert edgekit("gate", "b").code == 2
+
+
+def test_gate_judges_a_bundle(optimized, edgekit, tmp_path):
+    folder, _ = optimized
+    ran = edgekit(
+        "gate", folder / "out.bundle", "--junit", "j.xml", "--markdown", "-", "--json", "v.json"
+    )
+    assert ran.code == 0, ran.err
+    assert "latency.p50.ratio" in ran.out
+    assert json.loads((tmp_path / "v.json").read_text())["ruling"] == "pass"
+    assert (tmp_path / "j.xml").read_text().startswith("<?xml")
+    assert edgekit("gate", folder / "out.bundle", "--budget", "size<=1B").code == 1
+    assert edgekit("gate", folder / "out.bundle", "--budget", "latency.p99<=1s").code in {0, 3}
+
+
+def test_gate_refuses_another_file(optimized, edgekit):
+    folder, _ = optimized
+    good = folder / "out.bundle" / "model.onnx"
+    assert edgekit("gate", folder / "out.bundle", "--model", good).code == 0
+    original = (folder / "model.onnx").read_bytes()
+    other = folder / "other.onnx"
+    other.write_bytes(original + b"\x72\x00")
+    try:
+        ran = edgekit("gate", folder / "out.bundle", "--model", other)
+        assert ran.code == 2
+        assert "not the model that was measured" in ran.error_line
+    finally:
+        other.unlink()
+
+
+def test_gate_needs_a_baseline_that_exists(optimized, edgekit):
+    folder, _ = optimized
+    assert edgekit("gate", folder / "out.bundle", "--baseline", "absent.onnx").code == 5
+
+
+def test_profile_measures_and_gate_judges_it(edgekit, tmp_path, small_model):
+    ran = edgekit("profile", small_model, "--json", "m.json")
+    assert ran.code == 0, ran.err
+    measured = json.loads((tmp_path / "m.json").read_text())
+    assert len(measured["blocks"]) >= 5
+    assert edgekit("gate", "m.json", "--budget", "latency.p50<=10s").code == 0
+    assert edgekit("gate", "m.json", "--budget", "latency.p50<=1ns").code == 1
+    assert edgekit("gate", "m.json", "--baseline", small_model).code in {0, 3}
+
+
+def test_quantize_writes_a_file_that_is_smaller(edgekit, tmp_path, small_model, small_data):
+    ran = edgekit(
+        "quantize", small_model, "--target", "arm-cpu", "--data", small_data, "-o", "int8.onnx"
+    )
+    assert ran.code == 0, ran.err
+    onnx.checker.check_model(str(tmp_path / "int8.onnx"), full_check=True)
+    assert "edgekit profile int8.onnx" in ran.err
+
+
+def test_inspect_prints_costs(edgekit, tmp_path, small_model):
+    ran = edgekit("inspect", small_model, "--json", "i.json")
+    assert ran.code == 0, ran.err
+    assert "multiply-adds" in ran.err
+    found = json.loads((tmp_path / "i.json").read_text())
+    assert found["costs"]["macs"] == 16 * 16 * 16 * 27 + 16 * 16 * 32 * 144 + 320
+
+
+def test_init_writes_a_profile_that_optimize_takes(edgekit, tmp_path, small_model, small_data):
+    ran = edgekit("init", small_model, "-o", "mine.toml")
+    assert ran.code == 0, ran.err
+    text = (tmp_path / "mine.toml").read_text()
+    assert "latency.p95<=" in text
+    assert "[preprocessing]" in text
+    again = edgekit("init", small_model, "-o", "mine.toml")
+    assert again.code == 2
+    assert (tmp_path / "mine.toml").read_text() == text
+    planned = edgekit(
+        "optimize",
+        small_model,
+        "--target",
+        "x86",
+        "--data",
+        small_data,
+        "--profile",
+        "mine.toml",
+        "--dry-run",
+    )
+    assert planned.code == 3, planned.err
+    assert list(tmp_path.glob("*.bundle")) == []
+
+
+def test_doctor_tells_of_two_onnxruntimes(edgekit, tmp_path):
+    assert edgekit("doctor").code == 0
+    for name in ("onnxruntime", "onnxruntime_gpu"):
+        info = tmp_path / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Name: {name.replace('_', '-')}\nVersion: 1.0\n")
+    ran = edgekit("doctor", "--json", "-", PYTHONPATH=str(tmp_path))
+    assert ran.code == 4
+    assert any("overwrite" in finding["found"] for finding in json.loads(ran.out)["findings"])
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(edgekit, shell):
+    ran = edgekit("completion", shell)
+    assert ran.code == 0
+    assert "_EDGEKIT_COMPLETE" in ran.out
+
+
+def test_targets_are_told_with_their_sources(edgekit):
+    listed = edgekit("target", "list")
+    assert [line.split()[0] for line in listed.out.splitlines()] == ["arm-cpu", "jetson", "x86"]
+    assert "unverified on hardware" in edgekit("target", "show", "jetson").out
+
+
+def test_target_check_lints_a_model(edgekit, small_model):
+    assert edgekit("target", "check", "x86", small_model).code == 0
+
+
+def test_ctrl_c_leaves_nothing(tmp_path, small_model, small_data):
+    (tmp_path / "tmp").mkdir()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "edgekit", "optimize", small_model, "--target", "x86"),
+            *("--data", small_data, "--out", "b"),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    time.sleep(4)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert err.strip().splitlines()[-1].startswith("error: interrupted")
+    assert list(tmp_path.iterdir()) == [tmp_path / "tmp"]
+    assert [p for p in (tmp_path / "tmp").rglob("*") if p.is_file()] == []
