@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from edgekit.errors import ModelError
 from edgekit.graph import Model
 from edgekit.graph.surgery import constant_of
 from edgekit.quantization.grid import Grid, grid_of, quantized_bias, quantized_weight
-from edgekit.quantization.plan import WEIGHTED, QuantizationPlan, Unit
+from edgekit.quantization.plan import CONVOLUTIONS, WEIGHTED, QuantizationPlan, Unit
 from edgekit.quantization.planning import clip_bounds
 from edgekit.quantization.units import weight_of
 from edgekit.target import Target
 
 _FLOAT_OUTPUT = frozenset(("gemm", "matmul", "attention"))
 """onnxruntime has kernels from int8 to float for these, so their output needs no grid."""
+_BIASED = CONVOLUTIONS | {"gemm"}
+_BIAS = 2
 _ROUNDING = 1e-5
 
 
@@ -68,7 +73,8 @@ class _Writer:
         self._grids = {name: grid_of(plan.ranges[name], self._form) for name in sorted(tensors)}
         self._nodes = {n.outputs[0].name or "": n for n in self._graph if n.outputs}
         self._kernels = {self._nodes[unit.node] for unit in self._units}
-        self._weights: dict[tuple[object, ...], tuple[ir.Value, np.ndarray]] = {}
+        self._means = plan.means
+        self._weights: dict[tuple[object, ...], ir.Value] = {}
 
     def written(self) -> ir.Model:
         for unit in self._units:
@@ -84,32 +90,58 @@ class _Writer:
         return self._model
 
     def _quantize_weight(self, unit: Unit, node: ir.Node) -> None:
+        """Give the node an int8 weight, and a bias that makes up for what rounding shifts."""
         weight = np.asarray(weight_of(node, unit), dtype=np.float32)
-        bias_value = node.inputs[2] if len(node.inputs) > 2 else None  # noqa: PLR2004  # X, W, B
+        bias_value = node.inputs[_BIAS] if len(node.inputs) > _BIAS else None
         bias = None if bias_value is None else constant_of(bias_value)
         scale = self._grids[unit.inputs[0]].scale
-        int32_bias = bias is not None and self._form.bias == "int32"
-        axis = unit.weight_axis or 0
-        source = node.inputs[unit.weight or 0]
-        key = (source, axis, float(scale) if int32_bias else None, bias_value)
-        if key not in self._weights:
-            found = quantized_weight(
-                weight,
-                axis,
-                per_channel=self._form.per_channel_weights,
-                bias=bias if int32_bias else None,
-                input_scale=scale if int32_bias else None,
-            )
-            name = f"{unit.node}_weight"
-            value = self._dequantized(name, found.integers, found.scales, found.axis, before=node)
-            self._weights[key] = (value, found.scales)
-        value, scales = self._weights[key]
-        node.replace_input_with(unit.weight or 0, value)
-        if int32_bias and bias is not None:
-            product = (scales * scale).astype(np.float32)
+        index, axis = unit.weight or 0, unit.weight_axis or 0
+        int32_bias = unit.kind in _BIASED and self._form.bias == "int32"
+        found = quantized_weight(
+            weight,
+            axis,
+            per_channel=self._form.per_channel_weights,
+            bias=bias if int32_bias else None,
+            input_scale=scale if int32_bias else None,
+        )
+        self._dequantized_input(
+            unit, node, index, integers=found.integers, scales=found.scales, axis=axis
+        )
+        mean = self._means.get(unit.inputs[0])
+        if unit.kind in _BIASED and mean is not None:
+            shift = found.shift(weight, mean, grouped=unit.kind in CONVOLUTIONS)
+            bias = (shift if bias is None else bias + shift).astype(np.float32)
+        if bias is None:
+            return
+        if int32_bias:
+            product = np.atleast_1d(found.scales * scale).astype(np.float32)
             integers = quantized_bias(bias, product)
-            name = f"{unit.node}_bias"
-            node.replace_input_with(2, self._dequantized(name, integers, product, 0, before=node))
+            self._dequantized_input(unit, node, _BIAS, integers=integers, scales=product, axis=0)
+        else:
+            self._set_input(node, _BIAS, self._initializer(f"{unit.node}_bias", bias))
+
+    def _dequantized_input(
+        self,
+        unit: Unit,
+        node: ir.Node,
+        index: int,
+        *,
+        integers: npt.NDArray[np.integer[Any]],
+        scales: npt.NDArray[np.float32],
+        axis: int,
+    ) -> None:
+        """Make the node read these integers; units that share a weight share them."""
+        source = node.inputs[index] if index < len(node.inputs) else None
+        key = (source, axis, integers.tobytes(), scales.tobytes())
+        if source is None or key not in self._weights:
+            name = f"{unit.node}_{'bias' if index == _BIAS else 'weight'}"
+            self._weights[key] = self._dequantized(name, integers, scales, axis)
+        self._set_input(node, index, self._weights[key])
+
+    def _set_input(self, node: ir.Node, index: int, value: ir.Value) -> None:
+        if index >= len(node.inputs):
+            node.resize_inputs(index + 1)
+        node.replace_input_with(index, value)
 
     def _fold(self, unit: Unit) -> None:
         """Drop a Relu or Clip that the grid of its output implies."""
@@ -158,7 +190,11 @@ class _Writer:
             value.name, result.name = f"{name}_float", name
 
     def _dequantized(
-        self, name: str, integers: np.ndarray, scales: np.ndarray, axis: int, *, before: ir.Node
+        self,
+        name: str,
+        integers: npt.NDArray[np.integer[Any]],
+        scales: npt.NDArray[np.float32],
+        axis: int,
     ) -> ir.Value:
         zeros = np.zeros(scales.shape, integers.dtype)
         node = ir.node(
@@ -174,7 +210,7 @@ class _Writer:
         result = node.outputs[0]
         result.name, result.dtype = f"{name}_dequantized", ir.DataType.FLOAT
         result.shape = ir.Shape(integers.shape)
-        self._graph.insert_before(before, node)
+        self._graph.insert_before(self._graph[0], node)
         return result
 
     def _initializer(self, name: str, array: np.ndarray) -> ir.Value:

@@ -11,6 +11,7 @@ from edgekit.quantization.ranges import SMALLEST_SPAN, Range, ends_of
 from edgekit.target import QuantizedForm
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 _BIAS_LIMIT = 2.0**30
 _SMALLEST_SCALE = np.float32(2.0**-60)
 
@@ -64,6 +65,35 @@ class QuantizedWeight:
     integers: npt.NDArray[np.int8]
     scales: Floats
     axis: int
+
+    def shift(self, weight: Floats, mean: Doubles, *, grouped: bool) -> Doubles:
+        """Return what rounding takes from each output channel on average, shape (channels,).
+
+        Added to the bias it makes the mean output exact again.
+
+        Args:
+            weight: what was quantized.
+            mean: of each input channel.
+            grouped: the weight has an axis of input channels *within a group* (convolutions),
+                output channels being the first axis.
+
+        Source: Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias
+        Correction", section 4.2, with means from data.
+        """
+        shape = [1] * weight.ndim
+        shape[self.axis] = -1
+        lost = weight.astype(np.float64) - self.integers * self.scales.reshape(
+            shape if self.scales.ndim else [1] * weight.ndim
+        ).astype(np.float64)
+        lost = np.moveaxis(lost, self.axis, 0).reshape(lost.shape[self.axis], -1)
+        if not grouped:
+            return lost @ mean
+        inner = weight.shape[1]
+        lost = lost.reshape(lost.shape[0], inner, -1).sum(axis=-1)
+        groups = mean.size // inner
+        parts = lost.reshape(groups, -1, inner) @ mean.reshape(groups, inner, 1)
+        shifts: Doubles = parts.reshape(-1)
+        return shifts
 
 
 def quantized_weight(

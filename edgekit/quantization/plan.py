@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from edgekit.candidate import Skip
 from edgekit.quantization.ranges import Range
 
@@ -75,11 +78,14 @@ class QuantizationPlan:
 
     Attributes:
         ranges: by tensor name.
+        means: of each channel of what units with a weight read, float64, shape (channels,), by
+            tensor name; they say how far rounding a weight shifts the unit's output.
         units: in topological order.
         skips: operators with weights or multiply-adds that stay float, and why.
     """
 
     ranges: dict[str, Range]
+    means: dict[str, npt.NDArray[np.float64]]
     units: tuple[Unit, ...]
     skips: tuple[Skip, ...]
 

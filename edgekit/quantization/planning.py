@@ -10,15 +10,21 @@ import onnx_ir as ir
 from edgekit.candidate import Skip
 from edgekit.graph.surgery import constant_of
 from edgekit.quantization.calibration import Calibration
-from edgekit.quantization.plan import CONVOLUTIONS, QuantizationPlan, Unit
+from edgekit.quantization.plan import CONVOLUTIONS, WEIGHTED, QuantizationPlan, Unit
 from edgekit.quantization.ranges import Method, Range, Reach, range_of
 from edgekit.quantization.units import units_of, weight_of
 
 
-def tensors_of(graph: ir.Graph) -> tuple[str, ...]:
-    """Return the activations that a plan of `graph` needs to be calibrated."""
+def observer_of(graph: ir.Graph) -> tuple[tuple[str, ...], Calibration]:
+    """Return (activations that a plan of `graph` needs, an empty calibration to stream them to)."""
     units, _ = units_of(graph)
-    return tuple(dict.fromkeys(name for unit in units for name in unit.tensors))
+    axes = {
+        unit.inputs[0]: 1 if unit.kind in CONVOLUTIONS else -1
+        for unit in units
+        if unit.kind in WEIGHTED
+    }
+    names = tuple(dict.fromkeys(name for unit in units for name in unit.tensors))
+    return names, Calibration(axes=axes)
 
 
 def plan_of(
@@ -32,7 +38,7 @@ def plan_of(
 
     Args:
         graph: the one that was calibrated.
-        calibration: covers `tensors_of(graph)`.
+        calibration: of what `observer_of(graph)` names.
         method: how ranges are chosen.
         symmetric: the target's grids are symmetric; part of a range's error.
     """
@@ -60,7 +66,13 @@ def plan_of(
     counted = tuple(
         replace(unit, macs=_macs_of(unit, by_output[unit.node], calibration)) for unit in units
     )
-    return QuantizationPlan(ranges=ranges, units=counted, skips=tuple(refused))
+    means = {name: calibration.mean_of(name) for name in calibration.axes}
+    return QuantizationPlan(
+        ranges=ranges,
+        means={name: mean for name, mean in means.items() if mean is not None},
+        units=counted,
+        skips=tuple(refused),
+    )
 
 
 def values_of(graph: ir.Graph) -> dict[str, ir.Value]:
