@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import select
 import selectors
 import socket
@@ -60,7 +61,10 @@ def call(
         timeout_s=limits.time_limit(timeout_s),
         memory_bytes=limits.memory_limit(memory_bytes),
     )
-    request = wire.encode(wire.REQUEST, (sys.path, os.getcwd(), function, args))  # noqa: PTH109  # a string is sent
+    request = [
+        *wire.encode(wire.SETTING, (sys.path, os.getcwd())),  # noqa: PTH109  # a string is sent
+        *wire.encode(wire.REQUEST, (function, args)),
+    ]
     here, there = socket.socketpair()
     status, status_writer = os.pipe()
     noise, noise_writer = os.pipe()
@@ -151,7 +155,10 @@ def _take_message(
         kind, parts = wire.receive(call_socket)
     except (EOFError, ConnectionError, TimeoutError):
         return False
-    content = wire.decode(parts)
+    try:
+        content = wire.decode(parts)
+    except pickle.UnpicklingError as error:
+        kind, content = wire.FAILURE, (type(error).__name__, str(error))
     if kind != wire.PROGRESS:
         end.hear(kind, content)
     elif progress is not None:

@@ -60,8 +60,10 @@ def _obey(connection: socket.socket, running: dict[int, tuple[int, int]]) -> Non
     call, status, output = descriptors
     pid = os.fork()
     if pid == 0:
-        _become(connection, call, output)
-        os.close(status)
+        others = [held for _, held in running.values()]
+        for descriptor in (connection.detach(), status, *others):
+            os.close(descriptor)
+        _become(output)
         _run(socket.socket(fileno=call), memory_bytes, cpu_s)
     running[number] = (pid, status)
     os.close(call)
@@ -87,25 +89,25 @@ def _kill(pid: int) -> None:
             end(pid, signal.SIGKILL)
 
 
-def _become(connection: socket.socket, call: int, output: int) -> None:
-    """Turn the fork into the leader of its own session that can reach nothing of the server."""
+def _become(output: int) -> None:
+    """Turn the fork into the leader of its own session with its outputs captured."""
     os.setsid()
     limits.die_with_parent()
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    connection.close()
     os.dup2(output, 1)
     os.dup2(output, 2)
-    if output > call:
-        os.close(output)
+    os.close(output)
 
 
 def _run(call: socket.socket, memory_bytes: int, cpu_s: int) -> NoReturn:
     try:
-        _, parts = wire.receive(call)
-        sys.path[:], folder, function, arguments = wire.decode_trusted(parts)
+        _, setting = wire.receive(call)
+        sys.path[:], folder = wire.decode_trusted(setting)
         os.chdir(folder)
+        _, request = wire.receive(call)
+        function, arguments = wire.decode_trusted(request)
         limits.restrict(memory_bytes, cpu_s)
         kinds = {"progress": wire.PROGRESS, "place": wire.PLACE}
         inside.connect(lambda kind, content: wire.send(call, kinds[kind], content))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import importlib
@@ -17,7 +18,7 @@ _HEADER = struct.Struct("<BI")
 _LENGTH = struct.Struct("<Q")
 _CHUNK_BYTES = 1 << 20
 
-REQUEST, PROGRESS, PLACE, RESULT, REFUSAL, FAILURE = range(6)
+SETTING, REQUEST, PROGRESS, PLACE, RESULT, REFUSAL, FAILURE = range(7)
 
 _ALLOWED = {
     "builtins": {"bytearray", "complex", "frozenset", "range", "set", "slice"},
@@ -78,7 +79,9 @@ class _AllowList(pickle.Unpickler):
         ):
             return super().find_class(module, name)
         if module.split(".", maxsplit=1)[0] == "edgekit" and "." not in name:
-            found = getattr(importlib.import_module(module), name, None)
+            found = None
+            with contextlib.suppress(ImportError):
+                found = getattr(importlib.import_module(module), name, None)
             if isinstance(found, type) and (
                 dataclasses.is_dataclass(found) or issubclass(found, EdgekitError | enum.Enum)
             ):
