@@ -13,6 +13,7 @@ from .session import Feeds, Input, Session, prepare
 from .wire import AgentError, Channel
 
 _TELL_S = 0.2
+_PATIENCE_S = 120
 
 
 def evaluate(spec: Dict[str, Any], channel: Channel) -> None:
@@ -25,12 +26,14 @@ def evaluate(spec: Dict[str, Any], channel: Channel) -> None:
     all), `batch`, `folder`, and what `session.prepare` takes.
     """
     opens = prepare(spec)
-    limits.limit(spec.get("memory_bytes"), spec.get("cpu_s"))
+    limits.keep_to_memory(spec["providers"])
+    limits.expect_within(_PATIENCE_S)
     session = opens(spec["model"])
     batch = _fixed_batch(session.inputs) or spec["batch"]
     written = _Outputs(session.outputs, Path(spec["folder"]), spec["samples"])
     done, told = 0, time.monotonic()
     for feeds, size, count in _batches(session, spec, batch):
+        limits.expect_within(_PATIENCE_S)
         try:
             outputs = session.run(feeds)
         except Exception as error:  # the runtime raises whatever it likes

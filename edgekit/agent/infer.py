@@ -18,10 +18,10 @@ _RUNS_FOR_MEMORY = 3
 def infer(spec: Dict[str, Any], channel: Channel) -> None:
     """Answer commands until told to quit: `load`, `warm-up`, `slice`.
 
-    Spec: `model`, and what `session.prepare`, `inputs.feeds_for` and `limits.limit` take.
+    Spec: `model`, and what `session.prepare` and `inputs.feeds_for` take.
     """
     opens = prepare(spec)
-    limits.limit(spec.get("memory_bytes"), spec.get("cpu_s"))
+    limits.keep_to_memory(spec["providers"])
     channel.send({"ready": True})
     process = _Process(spec, opens)
     for command in channel.receive():

@@ -22,6 +22,7 @@ _LEAST = 3
 _WARM_UP_S = 0.05
 _SLICE_S = 0.02
 _FEWEST_ROUNDS = 8
+_PATIENCE_S = 120
 
 
 def screen(spec: Dict[str, Any], channel: Channel) -> None:
@@ -30,12 +31,13 @@ def screen(spec: Dict[str, Any], channel: Channel) -> None:
     Spec: `models` and, for all of them, what `infer` takes; `seconds_each`.
     """
     opens = prepare(spec)
-    limits.limit(spec.get("memory_bytes"), spec.get("cpu_s"))
+    limits.keep_to_memory(spec["providers"])
     cpus = choose_cpus(spec["threads"])
     if cpus:
         os.sched_setaffinity(0, cpus)
     loops, slices_s = [], []
     for at, model in enumerate(spec["models"]):
+        limits.expect_within(_PATIENCE_S)
         loop, typical_ns = _warm(opens, model, at, spec)
         loops.append(loop)
         slices_s.append(max(_SLICE_S, (_LEAST + 1) * typical_ns / 1e9))
@@ -44,6 +46,7 @@ def screen(spec: Dict[str, Any], channel: Channel) -> None:
     for number in range(rounds):
         order = range(len(loops)) if number % 2 == 0 else range(len(loops) - 1, -1, -1)
         for at in order:
+            limits.expect_within(_PATIENCE_S)
             taken = loops[at].slice_ns(_SLICE_S, _LEAST)
             medians[at].append(float(np.median(taken)))
         channel.send({"progress": [number + 1, rounds]})

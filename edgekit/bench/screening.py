@@ -73,8 +73,10 @@ def screen(
         models = [paths[file] for file in (files[0], *group)]
         spec = {**common, "models": models, "seconds_each": seconds_each}
 
-        def tell(done: int, total: int, size: int = len(group)) -> None:
-            progress(len(found) + size * done // total, len(files))
+        before = max(1, len(found))
+
+        def tell(done: int, total: int, before: int = before, size: int = len(group)) -> None:
+            progress(before + size * done // total, len(files))
 
         answer = ask(device, "screen", spec, timeout_s=_TIMEOUT_S, progress=tell)
         medians_s = _medians_s(answer.get("medians_ns"), len(models), device)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
-import os
-import tempfile
 import zipfile
 from pathlib import Path
-
-import platformdirs
-
-from edgekit.errors import OutputError
 
 _SOURCE = Path(__file__).parent.parent / "agent"
 _PACKAGE = "edgekit_agent"
@@ -19,28 +14,18 @@ _START = f"import sys\n\nfrom {_PACKAGE}.main import main\n\nsys.exit(main(sys.a
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
-def agent_archive(folder: Path | None = None) -> Path:
-    """Return the packed agent, written to `folder` (the user's cache) unless it is there.
+def agent_archive(folder: Path) -> Path:
+    """Write the packed agent into `folder` and return its path.
 
-    Raises:
-        OutputError: the folder cannot be written.
+    The same source gives the same bytes and the same name everywhere.
     """
-    folder = folder or Path(platformdirs.user_cache_dir("edgekit")) / "agent"
     content = _packed()
     file = folder / f"edgekit-agent-{hashlib.sha256(content).hexdigest()[:16]}.pyz"
-    try:
-        if not file.exists() or file.read_bytes() != content:
-            _write(file, content)
-    except OSError as error:
-        raise OutputError(
-            "cannot write the agent",
-            where=str(file),
-            found=str(error),
-            remedy="set XDG_CACHE_HOME to a folder that can be written",
-        ) from error
+    file.write_bytes(content)
     return file
 
 
+@functools.cache
 def _packed() -> bytes:
     sources = {f"{_PACKAGE}/{file.name}": file.read_bytes() for file in _SOURCE.glob("*.py")}
     sources["__main__.py"] = _START.encode()
@@ -51,13 +36,3 @@ def _packed() -> bytes:
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, sources[name])
     return buffer.getvalue()
-
-
-def _write(file: Path, content: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, part = tempfile.mkstemp(dir=file.parent, prefix=file.name)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    Path(part).replace(file)

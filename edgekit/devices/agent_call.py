@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +51,8 @@ def ask(
     with tempfile.TemporaryDirectory(prefix="edgekit-spec-") as folder:
         file = Path(folder) / "spec.json"
         file.write_text(json.dumps(spec), encoding="utf-8")
-        argv = [device.python, device.put(agent_archive()), mode, device.put(file)]
+        agent = device.put(agent_archive(Path(folder)))
+        argv = [device.python, agent, mode, device.put(file)]
     finished = device.run(argv, timeout_s=timeout_s, on_line=hear)
     if answers and "error" in answers[-1]:
         kind = _KINDS.get(str(answers[-1]["error"]), InfrastructureError)
@@ -74,6 +76,8 @@ def _read(line: str, device: Device) -> dict[str, Any]:
 
 def _died(finished: Finished, device: Device) -> EdgekitError:
     where = f"on {device.name}"
+    if finished.code == -signal.SIGALRM:
+        return ModelError("the model runs without end", where=where)
     if finished.code < 0:
         return ModelError(
             f"the inference process was ended by signal {-finished.code}",
