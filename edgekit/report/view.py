@@ -22,7 +22,7 @@ class Cell:
     """A figure as text, with its interval where it has one.
 
     Attributes:
-        spread: e.g. `1.20 ms to 1.26 ms`; empty where the figure is exact or missing.
+        spread: e.g. `1.20 to 1.26 ms`; empty where the figure is exact or missing.
         interval: in the metric's unit, for bars; None where there is none.
     """
 
@@ -138,7 +138,7 @@ def gains(result: Result) -> tuple[tuple[str, str], ...]:
         of = measurement.accuracy.metric if measurement.accuracy else "accuracy"
         worst = units.show(max(drop.high, 0.0), "pt")
         found.append(
-            (units.show(abs(drop.value), "pt"), f"{direction} in {of}, at most {worst} lost")
+            (units.show(abs(drop.value), "pt"), f"{direction} in {of}, {worst} at most")
         )
     return tuple(found)
 
@@ -267,9 +267,15 @@ def _cell(found: Interval, show: Callable[[float], str]) -> Cell:
     exact = found.low == found.high
     return Cell(
         text=show(found.value),
-        spread="" if exact else f"{show(found.low)} to {show(found.high)}",
+        spread="" if exact else _spread(show(found.low), show(found.high)),
         interval=found,
     )
+
+
+def _spread(low: str, high: str) -> str:
+    """Name a common unit once: `1.20 to 1.26 ms`."""
+    number, _, unit = low.partition(" ")
+    return f"{number} to {high}" if unit and high.endswith(f" {unit}") else f"{low} to {high}"
 
 
 def _per_sample(value: float) -> str:
@@ -278,9 +284,10 @@ def _per_sample(value: float) -> str:
 
 
 def cost_lines(result: Result) -> tuple[tuple[str, str, str], ...]:
-    """Return (what, original, chosen) of the costs by the graph; empty where they are unknown."""
+    """Return (what, original, chosen) of the costs by the graph; empty where there is nothing to tell."""
     before, after = result.original_cost, result.cost
-    if before is None or after is None:
+    same = result.chosen_candidate.sha256 == result.original_sha256
+    if before is None or after is None or same:
         return ()
     return (
         ("parameters", f"{before.parameters:,}", f"{after.parameters:,}"),

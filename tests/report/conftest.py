@@ -146,9 +146,7 @@ def build(
     verdicts = tuple(judge(item, limits) for item in measurements)
     choice = choose(measurements, verdicts, "latency.p50")
     ruling = next(v.ruling for v in verdicts if v.candidate == choice.candidate)
-    before = Cost(
-        parameters=272474, macs=31820800, bytes=3_400_000, peak_activation_bytes=401_408
-    )
+    before = Cost(parameters=272474, macs=31820800, bytes=3_400_000, peak_activation_bytes=401_408)
     return Result(
         model=model,
         original_sha256="a" * 64,
