@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edgekit import bench, bundle, graph, judging, passes
+from edgekit import bench, bundle, graph, judging, passes, report
 from edgekit import release as releases
 from edgekit import target as targets
 from edgekit.candidate import Candidate, StepRecord
@@ -27,7 +29,7 @@ from edgekit.measurement import Measurement
 from edgekit.passes import Progress
 from edgekit.quantization import lint
 from edgekit.release import Budget, ReleaseProfile
-from edgekit.result import Cost, Finding, Plan, Result, peak_memory_bytes, versions
+from edgekit.result import Cost, Finding, Plan, Result, versions
 from edgekit.stages import Judge, Made, apply, context_of, make_candidates, measure
 from edgekit.target import Target
 
@@ -131,9 +133,15 @@ def optimize(
             notes=(*result.notes, *_notes(evaluation, judged_by)),
             next_command=_next(job, folder),
             seconds=round(time.monotonic() - started, 1),
-            peak_memory_bytes=peak_memory_bytes(),
+            peak_memory_bytes=_peak_memory_bytes(),
         )
-        bundle.write(folder, result, result.chosen_candidate.file, force=force)
+        bundle.write(
+            folder,
+            result,
+            result.chosen_candidate.file,
+            reports=report.pages(result),
+            force=force,
+        )
     return result
 
 
@@ -325,3 +333,12 @@ def _next(job: Job, folder: Path) -> str:
     if job.device is None:
         return f"edgekit profile {folder} --json measured.json (on a {job.running.target.name})"
     return f"edgekit report {folder} --open"
+
+
+def _peak_memory_bytes() -> int:
+    """Return the high-water mark of the largest process of this job."""
+    own, children = (
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return max(own, children) * (1 if sys.platform == "darwin" else 1024)

@@ -84,7 +84,7 @@ class Result:
         created: UTC, ISO 8601.
         versions: of edgekit, python, numpy, onnx, onnxruntime; see `versions`.
         seconds: wall time of the job.
-        peak_memory_bytes: of the whole job where it is known.
+        peak_memory_bytes: of the largest process of the job, where it is known.
     """
 
     schema_version: int = SCHEMA

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from edgekit import bench, graph
@@ -206,7 +207,7 @@ def compare(
         candidate,
         job.running,
         stop=stop,
-        progress=lambda done, total: job.progress(f"measuring {candidate.name}", done, total),
+        progress=partial(job.progress, f"measuring {candidate.name}"),
     )
 
 
@@ -253,9 +254,7 @@ def accuracies(
                 evaluation,
                 target=job.running.target,
                 threads=job.running.threads,
-                progress=lambda done, total, name=candidate.name: job.progress(
-                    f"answers of {name}", done, total
-                ),
+                progress=partial(job.progress, f"answers of {candidate.name}"),
             )
             original = outputs if original is None else original
             found[candidate.name] = bench.accuracy(

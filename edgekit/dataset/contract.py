@@ -29,13 +29,12 @@ class ArraySpec:
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Samples for a model. It holds paths and no data, so it can be sent to a child process.
+    """Samples for a model. It holds paths and no data, so it can be sent to a child process."""
 
-    Attributes:
-        source: for messages: the path or callable as the user named it.
-    """
-
-    source: str
+    @property
+    def source(self) -> str:
+        """The path or callable as the user named it, for messages."""
+        ...
 
     def __len__(self) -> int:
         """Return the number of samples."""

@@ -102,7 +102,8 @@ def prepare(file: Path, how: Preprocessing) -> npt.NDArray[np.float32]:
         ) from error
     if how.colour == "bgr":
         pixels = pixels[..., ::-1]
-    pixels = (pixels - np.asarray(how.mean, np.float32)) / np.asarray(how.std, np.float32)
+    mean, std = np.asarray(how.mean, np.float32), np.asarray(how.std, np.float32)
+    pixels = np.divide(np.subtract(pixels, mean), std, dtype=np.float32)
     if how.layout == "NCHW":
         pixels = pixels.transpose(2, 0, 1)
     return np.ascontiguousarray(pixels, dtype=np.float32)
