@@ -7,8 +7,9 @@ processes one after the other.
 
 A process that waits is stopped (SIGSTOP). Without that, the worker threads of a waiting process
 keep spinning for a while and take the processors from the one being timed: with 2 threads on 2
-CPUs, inference seemed 60% slower and the paired difference spread by 10%. Inside its own slice
-each process runs as it would for the user, spinning and all.
+CPUs, inference seemed 60% slower and the paired difference spread by 10%; stopped, by 2%. Inside
+its own slice each process runs as it would for the user, spinning and all. With more than one
+thread slices are twice as long: whatever else takes one CPU for a moment holds up all threads.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .state import UNAVAILABLE, busy_s, choose_cpus, state, throttle_events, use
 from .wire import AgentError, Channel
 
 _ROLES = ("original", "candidate", "candidate", "original")
-_SLICE_S = 0.03
+_SLICE_S = {"one thread": 0.03, "more": 0.06}
 _LEAST = 3
 _MOST_ROUNDS, _FEWEST_ROUNDS = 12, 4
 _ROUNDS_S = 6.0
@@ -47,7 +48,8 @@ def block(spec: Dict[str, Any], channel: Channel) -> None:
         loads = [run.ask({"do": "load", "cpus": cpus}) for run in runs]
         warm = [run.ask({"do": "warm-up"}) for run in runs]
         watch = _Watch(cpus, [os.getpid()] + [run.pid for run in runs])
-        slices = _rounds(runs, [answer["typical_s"] for answer in warm])
+        slice_s = _SLICE_S["one thread" if spec["original"]["threads"] == 1 else "more"]
+        slices = _rounds(runs, [answer["typical_s"] for answer in warm], slice_s)
         disturbed = watch.disturbances()
     finally:
         for run in runs:
@@ -67,17 +69,19 @@ def block(spec: Dict[str, Any], channel: Channel) -> None:
     )
 
 
-def rounds_for(typical_s: Sequence[float]) -> int:
+def rounds_for(typical_s: Sequence[float], slice_s: float) -> int:
     """Return how many rounds fit 6 s: an even number, 4 to 12."""
-    round_s = sum(max(_SLICE_S, (_LEAST + 1) * each) for each in typical_s)
+    round_s = sum(max(slice_s, (_LEAST + 1) * each) for each in typical_s)
     fitting = int(_ROUNDS_S / round_s) // 2 * 2
     return max(_FEWEST_ROUNDS, min(_MOST_ROUNDS, fitting))
 
 
-def _rounds(runs: Sequence[_Run], typical_s: Sequence[float]) -> List[List[List[float]]]:
+def _rounds(
+    runs: Sequence[_Run], typical_s: Sequence[float], slice_s: float
+) -> List[List[List[float]]]:
     slices: List[List[List[float]]] = [[] for _ in runs]
-    command = {"do": "slice", "seconds": _SLICE_S, "least": _LEAST}
-    for number in range(rounds_for(typical_s)):
+    command = {"do": "slice", "seconds": slice_s, "least": _LEAST}
+    for number in range(rounds_for(typical_s, slice_s)):
         order = range(len(runs)) if number % 2 == 0 else range(len(runs) - 1, -1, -1)
         for at in order:
             slices[at].append(runs[at].ask(command)["samples_ns"])

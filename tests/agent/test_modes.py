@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgekit.agent.block import rounds_for
+
 
 def test_check_tells_the_environment_and_calls_unknown_what_it_cannot_read(agent):
     (answer,) = agent.answers("check", {})
@@ -144,3 +146,10 @@ def test_screening_names_the_model_that_fails(agent, infer_spec, doubling):
     answer = agent.answers("screen", spec)[-1]
     assert answer["error"] == "model"
     assert answer["message"].startswith("model 1:")
+
+
+@pytest.mark.parametrize(
+    ("typical_s", "rounds"), [(0.0001, 12), (0.02, 12), (0.05, 6), (0.1, 4), (10.0, 4)]
+)
+def test_slow_models_take_fewer_rounds(typical_s, rounds):
+    assert rounds_for([typical_s] * 4, slice_s=0.03) == rounds
