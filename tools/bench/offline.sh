@@ -22,10 +22,10 @@ run=("${alone[@]}" env -i PATH="$place/venv/bin:/usr/bin:/bin" HOME="$place/home
 
 for _ in 1 2 3 4 5 6; do
     "${run[@]}" bash -c 'TIMEFORMAT=%R; time edgekit --help >/dev/null' 2>&1
-done | tail -n 5 | sort -n | sed -n '3s/^/edgekit --help, median of 5 after one: /p;3s/$/ s/' | paste -s
+done | tail -n 5 | sort -n | sed -n '3s/.*/edgekit --help, median of 5 after one: & s/p'
 
 code=0
-"${run[@]}" strace -f -qq --seccomp-bpf -o "$place/trace" \
+"${run[@]}" strace -f -y -qq --seccomp-bpf -o "$place/trace" \
     -e trace=open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,connect,sendto \
     edgekit demo --out "$place/here/demo.bundle" || code=$?
 echo "edgekit demo, network off: exit code $code"
@@ -40,7 +40,7 @@ from pathlib import Path
 place = sys.argv[1]
 allowed = tuple(f"{place}/{name}" for name in ("here", "tmp", "home/.cache/edgekit"))
 devices = ("/dev/null", "/dev/tty", "/dev/shm/", "/proc/self/", "/proc/")
-outside, spoken = set(), set()
+inside, outside, spoken = set(), set(), set()
 for line in Path(place, "trace").read_text(errors="replace").splitlines():
     call = re.match(r"\d+\s+(\w+)\((.*)\)\s+= (-?\d+|\?)", line)
     if call is None:
@@ -54,10 +54,13 @@ for line in Path(place, "trace").read_text(errors="replace").splitlines():
         continue
     if ended.startswith("-"):
         continue
-    for path in re.findall(r'"([^"]*)"', arguments):
-        absolute = path if path.startswith("/") else f"{place}/here/{path}"
-        if not absolute.startswith((*allowed, *devices)):
+    for folder, path in re.findall(r'(?:<([^>]*)>, )?"([^"]*)"', arguments):
+        absolute = path if path.startswith("/") else f"{folder or place + '/here'}/{path}"
+        if absolute.startswith(allowed):
+            inside.add(absolute)
+        elif not absolute.startswith(devices):
             outside.add(absolute)
+print(f"paths written in them: {len(inside)}")
 print(f"written outside the output, cache and temporary folders: {sorted(outside) or 'nothing'}")
 print(f"network addresses spoken to: {sorted(spoken) or 'none'}")
 sys.exit(1 if outside or spoken else 0)
