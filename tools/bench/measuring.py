@@ -171,7 +171,7 @@ def _print_rates(record: Path) -> None:
             ]
         )
         print(
-            f"{kind}: {d.size} blocks, ratio {np.exp(d.mean()):.4f}, spread of d {d.std(ddof=1):.2%},"
+            f"{kind}: {d.size} blocks, ratio {np.exp(d.mean()):.4f}, spread {d.std(ddof=1):.2%},"
             f" {int((disturbed & (kinds == kind)).sum())} more were disturbed"
         )
         rulings = [
