@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from edgekit.candidate import Candidate, Skip, StepRecord
 from edgekit.graph import TensorSpec
 from edgekit.judging import choose, judge
@@ -78,11 +79,11 @@ def build(
     random = np.random.default_rng(7)
     candidates = (
         Candidate(
-            name="original", file=Path("/tmp/job/resnet.onnx"), sha256="a" * 64, size_bytes=1098775
+            name="original", file=Path("/job/resnet.onnx"), sha256="a" * 64, size_bytes=1098775
         ),
         Candidate(
             name="simplify",
-            file=Path("/tmp/job/s/model.onnx"),
+            file=Path("/job/s/model.onnx"),
             sha256="b" * 64,
             size_bytes=1090000,
             steps=(StepRecord(name="simplify", facts={"nodes before": 61, "nodes after": 40}),),
@@ -102,7 +103,7 @@ def build(
     candidates += (
         Candidate(
             name="quantize",
-            file=Path("/tmp/job/q/model.onnx"),
+            file=Path("/job/q/model.onnx"),
             sha256="c" * 64,
             size_bytes=345089,
             steps=(*candidates[1].steps, quantize),
