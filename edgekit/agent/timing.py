@@ -69,7 +69,6 @@ class Loop:
         )
         clock = perf_counter_ns
         samples: List[int] = []
-        gc.collect()
         gc.disable()
         try:
             until = clock() + for_ns
