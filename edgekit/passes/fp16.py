@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import onnx_ir as ir
+
 from edgekit import graph, native
 from edgekit.candidate import Skip
 from edgekit.graph import Model
@@ -59,5 +61,7 @@ def _convert(source: Path, written: Path, keep: tuple[str, ...]) -> int:
     model = float16.convert_float_to_float16(
         onnx.load(source), keep_io_types=True, op_block_list=blocked
     )
-    onnx.save(model, written)
+    in_order = ir.serde.deserialize_model(model)
+    in_order.graph.sort()
+    ir.save(in_order, written)
     return sum(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in model.graph.initializer)

@@ -128,7 +128,7 @@ def test_external_data_outside_the_folder(edgekit, folder):
     [
         (_optimize(target="x68"), ["'x68'", "x86"]),
         (_optimize("--profile", "quantise-only"), ["'quantise-only'", "quantize-only"]),
-        (_optimize("--budget", "latency.p59<=3ms"), ["latency.p59", "latency.p95"]),
+        (_optimize("--budget", "latency.p59<=3ms"), ["latency.p59", "latency.p99"]),
         (_optimize("--budget", "latency.p95<=3MiB"), ["unit", "'MiB'"]),
         (_optimize("--budget", "latency.p95>=3ms"), ["better when lower"]),
         (_optimize("--budget", "nonsense"), ["budget", "'nonsense'"]),
@@ -177,12 +177,12 @@ def test_bad_profile(edgekit, folder, text, mentions):
 def test_an_output_that_exists(edgekit, folder):
     (folder / "out").mkdir()
     (folder / "out" / "precious.txt").write_text("mine")
-    _refused(edgekit, folder, *_optimize("--out", "out"), mentions=["out", "exists"])
+    _refused(edgekit, folder, *_optimize("--out", "out"), mentions=["out:", "no bundle"])
 
 
 def test_an_output_that_cannot_be_written(edgekit, folder):
     (folder / "file").write_text("in the way")
-    _refused(edgekit, folder, *_optimize("--out", "file/out"), mentions=["file/out"])
+    _refused(edgekit, folder, *_optimize("--out", "file/out"), mentions=["file", "no such folder"])
 
 
 def test_metric_callable_that_is_absent(edgekit, folder):
@@ -248,7 +248,7 @@ def test_a_loop_without_end(edgekit, folder):
     ran = edgekit(*_optimize(), cwd=folder, EDGEKIT_TIMEOUT="3")
     assert ran.code == 2, ran.err
     assert "model.onnx" in ran.error_line
-    assert "time" in ran.error_line
+    assert "not finished after 3 s" in ran.error_line
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss - before < 512 << 10
 
 
