@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit import native
 from edgekit.errors import ModelError
 from edgekit.graph import external, structure, trial
+from edgekit.graph.external import DataFile
 
 if TYPE_CHECKING:
     import onnx
@@ -19,50 +20,54 @@ _SMALL_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Examined:
-    """What the examination found.
+class Read:
+    """What reading the file found.
 
     Attributes:
-        sha256: of the bytes of the model file that were examined.
-        external_files: data files, each verified.
+        sha256: of the bytes of the model file that were read.
+        external: data files, each verified.
     """
 
     sha256: str
-    external_files: tuple[Path, ...]
+    external: tuple[DataFile, ...]
 
 
-def examine(path: Path, shapes: dict[str, tuple[int, ...]], follow_links: bool) -> Examined:  # noqa: FBT001  # pickled arguments
-    """Check structure, external data, ONNX's rules, shape inference and one run.
+def read(path: Path, follow_links: bool) -> Read:  # noqa: FBT001  # arguments of a native call
+    """Check the structure of a model file and where its external data lies.
+
+    Raises:
+        ModelError: the first thing that does not hold.
+    """
+    data = path.read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    model = parse(data)
+    del data
+    structure.check_structure(model)
+    return Read(sha256=sha256, external=_check_tensors(model, path, follow_links=follow_links))
+
+
+def try_out(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Take a structurally sound model through ONNX's checker, shape inference and one run.
 
     Where axes are dynamic, a run that the runtime refuses does not refuse the model: the guess
     may be at fault. It must only neither crash, nor hang, nor take all memory.
 
     Raises:
-        ModelError: the first thing that does not hold, with the part of the examination.
+        ModelError: the first thing that does not hold, with the part of the trial.
     """
     import onnx  # noqa: PLC0415  # never in the host's own code
 
-    native.at("reading")
-    data = path.read_bytes()
-    sha256 = hashlib.sha256(data).hexdigest()
-    model = parse(data)
-    del data
-    native.at("structure")
-    structure.check_structure(model)
-    files = _check_tensors(model, path.parent, follow_links=follow_links)
     native.at("ONNX checker")
     try:
         onnx.checker.check_model(str(path))
     except onnx.checker.ValidationError as error:
         raise ModelError(_first_line(error), where="ONNX checker") from None
     native.at("shape inference")
-    _infer(model)
-    del model
+    _infer(parse(path.read_bytes()))
     native.at("session creation")
     session = trial.open_session(str(path))
     native.at("a run")
     _try(session, shapes)
-    return Examined(sha256=sha256, external_files=files)
 
 
 def parse(data: bytes) -> onnx.ModelProto:
@@ -83,10 +88,12 @@ def parse(data: bytes) -> onnx.ModelProto:
     return model
 
 
-def _check_tensors(model: onnx.ModelProto, folder: Path, *, follow_links: bool) -> tuple[Path, ...]:
+def _check_tensors(
+    model: onnx.ModelProto, path: Path, *, follow_links: bool
+) -> tuple[DataFile, ...]:
     import onnx  # noqa: PLC0415  # as above
 
-    files: dict[Path, None] = {}
+    files: dict[str, DataFile] = {}
     for tensor, where in structure.tensors_of(model):
         is_external = tensor.data_location == onnx.TensorProto.EXTERNAL
         if tensor.external_data and not is_external:
@@ -94,11 +101,11 @@ def _check_tensors(model: onnx.ModelProto, folder: Path, *, follow_links: bool) 
         structure.check_tensor(tensor, where, external=is_external)
         if is_external:
             span = external.span_of(tensor, where)
-            file = external.resolve(folder, span, where=where, follow_links=follow_links)
+            file = external.resolve(path, span, where=where, follow_links=follow_links)
             needed = structure.tensor_bytes(tensor, where)
             external.check_extent(file, span, where=where, needed_bytes=needed)
-            files[file] = None
-    return tuple(files)
+            files[file.location] = file
+    return tuple(files.values())
 
 
 def _infer(model: onnx.ModelProto) -> None:

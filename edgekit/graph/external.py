@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,6 +22,20 @@ class Span:
     location: str
     offset: int
     length: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFile:
+    """A verified file of external data.
+
+    Attributes:
+        location: as the model names it, relative to its folder.
+        identity: device, inode and size, to see whether it is still the same file.
+    """
+
+    location: str
+    path: Path
+    identity: tuple[int, int, int]
 
 
 def span_of(tensor: onnx.TensorProto, where: str) -> Span:
@@ -50,17 +63,18 @@ def span_of(tensor: onnx.TensorProto, where: str) -> Span:
     )
 
 
-def resolve(folder: Path, span: Span, *, where: str, follow_links: bool) -> Path:
+def resolve(model: Path, span: Span, *, where: str, follow_links: bool) -> DataFile:
     """Return the file that holds a tensor's bytes, after all checks but that of its extent.
 
     Args:
-        folder: the folder of the model file.
+        model: the model file.
         span: what the model says.
         where: the tensor, for messages.
         follow_links: accept symbolic and hard links, for caches that consist of them.
 
     Raises:
-        ModelError: the location is absolute, leaves the folder, is a link or no regular file.
+        ModelError: the location is absolute, leaves the folder, is a link, the model or no regular
+            file.
     """
     location = span.location
     shown = repr(location[:120])
@@ -71,7 +85,7 @@ def resolve(folder: Path, span: Span, *, where: str, follow_links: bool) -> Path
         raise ModelError("external data has an absolute or odd path", where=where, found=shown)
     if ".." in parts or not parts:
         raise ModelError("external data lies outside the model's folder", where=where, found=shown)
-    path = folder
+    path = model.parent
     for part in parts:
         path = path / part
         try:
@@ -86,6 +100,8 @@ def resolve(folder: Path, span: Span, *, where: str, follow_links: bool) -> Path
                 remedy="copy the file here, or allow links if you trust this folder",
             )
     state = path.stat()
+    if path.samefile(model):
+        raise ModelError("external data is the model itself", where=where, found=shown)
     if not stat.S_ISREG(state.st_mode):
         raise ModelError("external data is no regular file", where=where, found=shown)
     if state.st_nlink > 1 and not follow_links:
@@ -95,10 +111,11 @@ def resolve(folder: Path, span: Span, *, where: str, follow_links: bool) -> Path
             found=shown,
             remedy="copy the file, or allow links if you trust this folder",
         )
-    return path
+    identity = (state.st_dev, state.st_ino, state.st_size)
+    return DataFile(location=str(PurePosixPath(location)), path=path, identity=identity)
 
 
-def check_extent(path: Path, span: Span, *, where: str, needed_bytes: int) -> None:
+def check_extent(file: DataFile, span: Span, *, where: str, needed_bytes: int) -> None:
     """Check that the file holds the tensor's bytes where the model says.
 
     Raises:
@@ -111,7 +128,7 @@ def check_extent(path: Path, span: Span, *, where: str, needed_bytes: int) -> No
             found=f"{span.length} bytes",
             expected=f"{needed_bytes} for its shape and type",
         )
-    size = os.stat(path).st_size  # noqa: PTH116  # one call, not a Path method chain
+    size = file.identity[2]
     if span.offset + needed_bytes > size:
         raise ModelError(
             "external data ends beyond its file",

@@ -7,21 +7,24 @@ import os
 import stat
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 from onnx_ir import external_data
 
 from edgekit import native
 from edgekit.errors import EdgekitError, ModelError
-from edgekit.graph.examine import Examined, examine, parse
+from edgekit.graph import examine
 from edgekit.graph.model import Model
+from edgekit.graph.room import copy_into, keep, open_room
 from edgekit.graph.surgery import name_nodes
 
 TIMEOUT_S = 20.0
-"""For the examination of a small model; large ones get a second more per 50 MB."""
+"""For each part of the examination of a small model; large ones get a second more per 50 MB."""
 
 MEMORY_BYTES = 384 << 20
 """For the examination, above three times the size of the file."""
 
+_S_PER_BYTE = 2e-8
 _LARGEST_BYTES = (2 << 30) - 1
 
 
@@ -47,16 +50,18 @@ def load(
     file = Path(path)
     size_bytes = _size_of(file)
     try:
-        examined = native.call(
-            "loading",
-            examine,
+        found = native.call(
+            "reading",
+            examine.read,
             file.absolute(),
-            shapes or {},
             follow_links,
-            timeout_s=TIMEOUT_S + size_bytes / 50e6,
+            timeout_s=TIMEOUT_S + size_bytes * _S_PER_BYTE,
             memory_bytes=MEMORY_BYTES + 3 * size_bytes,
         )
-        return _deserialize(file, examined)
+        if not found.external:
+            _try_out(file.absolute(), size_bytes, shapes)
+            return _deserialize(file, file.name, found.sha256)
+        return _load_copies(file, found, shapes, follow_links=follow_links)
     except EdgekitError as error:
         where = f"{file.name}: {error.where}" if error.where else file.name
         raise type(error)(
@@ -98,17 +103,62 @@ def _size_of(file: Path) -> int:
     return state.st_size
 
 
-def _deserialize(file: Path, examined: Examined) -> Model:
+def _load_copies(
+    file: Path,
+    found: examine.Read,
+    shapes: dict[str, tuple[int, ...]] | None,
+    *,
+    follow_links: bool,
+) -> Model:
+    """Load from a private folder, so that the libraries see exactly what was verified."""
+    room = open_room()
+    try:
+        for data in found.external:
+            copy_into(Path(room.name), data, follow_links=follow_links)
+        copy = Path(room.name) / f"{found.sha256}.onnx"
+        copy.write_bytes(file.read_bytes())
+        size_bytes = copy.stat().st_size + sum(data.identity[2] for data in found.external)
+        _try_out(copy, size_bytes, shapes)
+        model = _deserialize(copy, file.name, found.sha256)
+    except BaseException:
+        room.cleanup()
+        raise
+    keep(room)
+    return model
+
+
+def _try_out(file: Path, size_bytes: int, shapes: dict[str, tuple[int, ...]] | None) -> None:
+    native.call(
+        "trying out",
+        examine.try_out,
+        file,
+        shapes or {},
+        timeout_s=TIMEOUT_S + size_bytes * _S_PER_BYTE,
+        memory_bytes=MEMORY_BYTES + 3 * size_bytes,
+    )
+
+
+def _deserialize(file: Path, name: str, sha256: str) -> Model:
     data = file.read_bytes()
-    if hashlib.sha256(data).hexdigest() != examined.sha256:
+    if hashlib.sha256(data).hexdigest() != sha256:
         raise ModelError("changed while it was being loaded")
-    proto = parse(data)
+    proto = examine.parse(data)
     del data
     try:
         model = ir.from_proto(proto)
     except (ir.serde.SerdeError, ValueError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError("cannot be represented", found=reason) from None
-    name_nodes(model)
     external_data.set_base_dir(model.graph, file.absolute().parent)
-    return Model(ir=model, name=file.name)
+    _embed_attributes(model)
+    name_nodes(model)
+    return Model(ir=model, name=name)
+
+
+def _embed_attributes(model: ir.Model) -> None:
+    """Read external tensors that are attributes into memory: only weights stay outside."""
+    for node in model.graph.all_nodes():
+        for name, attribute in list(node.attributes.items()):
+            if isinstance(attribute.value, ir.ExternalTensor):
+                array = np.array(attribute.value.numpy())
+                node.attributes[name] = ir.AttrTensor(name, ir.tensor(array))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,8 @@ import onnx_ir as ir
 from edgekit import native
 from edgekit.graph.load import reopen
 from edgekit.graph.model import Model
+from edgekit.graph.room import keep, open_room
 from edgekit.graph.save import file_size, save
-
-_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
-"""Of models whose weights stay mapped from disk; removed when the process ends."""
 
 
 def rewritten(
@@ -32,7 +29,7 @@ def rewritten(
     Raises:
         ModelError: the child failed.
     """
-    folder = tempfile.TemporaryDirectory(prefix="edgekit-")
+    folder = open_room()
     source, target = Path(folder.name) / "before.onnx", Path(folder.name) / "after.onnx"
     try:
         save(model, source)
@@ -50,7 +47,7 @@ def rewritten(
         folder.cleanup()
         raise
     if any(isinstance(tensor, ir.ExternalTensor) for tensor in result.tensors()):
-        _FOLDERS.append(folder)
+        keep(folder)
     else:
         folder.cleanup()
     return result, facts

@@ -41,6 +41,8 @@ def check_structure(model: onnx.ModelProto) -> None:
         raise _too_many(total)
     if model.training_info:
         raise ModelError("carries training information", remedy="export it for inference")
+    if model.graph.sparse_initializer:
+        raise ModelError("holds sparse initializers", remedy="export it with dense ones")
     if not model.graph.output:
         raise ModelError("has no outputs")
     if not model.graph.node:
@@ -165,7 +167,6 @@ class _Count:
                 "nests subgraphs too deeply", where=graph.name, expected=f"at most {DEEPEST} levels"
             )
         names = [tensor.name for tensor in graph.initializer]
-        names += [tensor.values.name for tensor in graph.sparse_initializer]
         if len(set(names)) != len(names):
             double = next(name for name in names if names.count(name) > 1)
             raise ModelError("two initializers have one name", where=double)
