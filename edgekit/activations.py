@@ -38,8 +38,8 @@ def stream(model_file: Path, data: Dataset, names: Sequence[str], reducer: R) ->
     """Run `data` through the model once and give every named tensor to `reducer`.
 
     One sample at a time on one thread, so what a sample yields depends on nothing but the
-    sample. When the named tensors of one sample exceed 256 MB they are fetched in groups,
-    several runs a sample, still one pass over the data.
+    sample. When the named tensors of the first sample exceed 256 MB, those of the others are
+    fetched in groups: several runs a sample, still one pass over the data.
 
     Args:
         model_file: an ONNX file; its external data beside it.
@@ -48,16 +48,18 @@ def stream(model_file: Path, data: Dataset, names: Sequence[str], reducer: R) ->
         reducer: its `begin` is called for each sample and its `add` for each of its tensors.
     """
     groups = [list(names)]
-    sessions: list[Any] = []
+    sessions = [_session(model_file, groups[0])]
     for index, sample in enumerate(data.samples()):
         feed = batched(sample)
-        if not sessions:
-            groups = _groups(model_file, feed, list(names))
-            sessions = [_session(model_file, group) for group in groups]
         reducer.begin(sample)
+        sizes: dict[str, int] = {}
         for session, group in zip(sessions, groups, strict=True):
             for name, values in zip(group, session.run(group, feed), strict=True):
+                sizes[name] = values.nbytes
                 reducer.add(name, values)
+        if sum(sizes.values()) > _GROUP_BYTES and len(groups) == 1:
+            groups = _groups(sizes)
+            sessions = [_session(model_file, group) for group in groups]
         native.report(index + 1, len(data))
     return reducer
 
@@ -95,19 +97,14 @@ def _session(model_file: Path, names: list[str]) -> Any:
     return ort.InferenceSession(model.SerializeToString(), options, providers=providers)
 
 
-def _groups(model_file: Path, feed: dict[str, Array], names: list[str]) -> list[list[str]]:
-    """Split `names` so that one run's tensors stay within `_GROUP_BYTES`, by one sample's sizes."""
-    sizes: dict[str, int] = {}
-    for first in range(0, len(names), 32):
-        part = names[first : first + 32]
-        found = _session(model_file, part).run(part, feed)
-        sizes.update((name, values.nbytes) for name, values in zip(part, found, strict=True))
+def _groups(sizes: dict[str, int]) -> list[list[str]]:
+    """Split the names so that one run's tensors stay within `_GROUP_BYTES`."""
     groups: list[list[str]] = [[]]
     total = 0
-    for name in names:
-        if groups[-1] and total + sizes[name] > _GROUP_BYTES:
+    for name, size in sizes.items():
+        if groups[-1] and total + size > _GROUP_BYTES:
             groups.append([])
             total = 0
         groups[-1].append(name)
-        total += sizes[name]
+        total += size
     return groups

@@ -15,6 +15,7 @@ from edgekit.activations import stream
 from edgekit.candidate import Skip
 from edgekit.errors import CalibrationError, UsageError
 from edgekit.graph import Model
+from edgekit.graph.shapes import infer_shapes
 from edgekit.measurement import Interval
 from edgekit.passes.contract import Context, Effort, Outcome
 from edgekit.quantization.calibration import Calibration
@@ -56,7 +57,7 @@ class Quantize:
     """
 
     method: Method = "auto"
-    min_sqnr_db: float = 30.0
+    min_sqnr_db: float = 25.0
     max_unit_drop_pt: float = 0.0
 
     name: ClassVar[str] = "quantize"
@@ -127,20 +128,23 @@ class _Work:
         return self._changed(kept, search, measured=measured)
 
     def _calibrated(self) -> Calibration:
-        names, empty = observer_of(self.model.ir.graph)
         data = self.context.data
         if data is None:
             raise CalibrationError("no data to calibrate with", where="quantize", remedy=_NO_DATA)
-        return native.call(
+        watching, names = observer_of(infer_shapes(self.model))
+        file = self.folder / "observed.onnx"
+        graph.save(watching, file)
+        seen: Calibration = native.call(
             "calibrating",
             stream,
-            self.float_file,
+            file,
             data,
             names,
-            empty,
+            Calibration(),
             timeout_s=_START_S + _SAMPLE_S * len(data),
             progress=lambda done, total: self.context.progress("calibrating", done, total),
         )
+        return seen
 
     def _planned(self, method: Method) -> QuantizationPlan:
         self.context.progress("choosing ranges", 0, 0)

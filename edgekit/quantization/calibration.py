@@ -12,6 +12,7 @@ import numpy.typing as npt
 from edgekit.dataset import Sample
 from edgekit.errors import CalibrationError
 from edgekit.quantization.histogram import Histogram
+from edgekit.quantization.observation import split
 
 Array = npt.NDArray[np.generic]
 Integers = npt.NDArray[np.int64]
@@ -35,15 +36,13 @@ class Calibration:
     """What was seen; a reducer of `edgekit.activations.stream`.
 
     Attributes:
-        axes: channel axis of the tensors whose channel means are wanted, by name.
         histograms: by tensor name.
-        sums: int64, shape (channels,), by name in `axes`: each sample's channel means, summed.
+        sums: int64, shape (channels,), by tensor name: each sample's channel means, summed.
         samples: how many were seen.
         probes: the samples whose content has the smallest hashes, so the same ones in whatever
             order or shards the data comes; at most `PROBES`, fewer when samples are large.
     """
 
-    axes: dict[str, int] = field(default_factory=dict)
     histograms: dict[str, Histogram] = field(default_factory=dict)
     sums: dict[str, Integers] = field(default_factory=dict)
     samples: int = 0
@@ -58,31 +57,38 @@ class Calibration:
         self._keep(Probe(digest=digest.hexdigest(), sample=sample))
 
     def add(self, name: str, values: Array) -> None:
-        """Count one sample's tensor; anything but float32 is ignored.
+        """Take one part of what is observed of one sample's tensor.
+
+        Args:
+            name: of the tensor and the part, as `observation.observed` names them.
+            values: that part.
 
         Raises:
-            CalibrationError: it holds NaN or infinity.
+            CalibrationError: the tensor holds NaN or infinity.
         """
-        if values.dtype != np.float32:
-            return
-        histogram = self.histograms.setdefault(name, Histogram.empty())
-        try:
-            histogram.add(values.astype(np.float32, copy=False))
-        except CalibrationError as error:
+        tensor, part = split(name)
+        histogram = self.histograms.setdefault(tensor, Histogram.empty())
+        if part == "size":
+            histogram.size = max(histogram.size, int(values))
+        elif not np.isfinite(values).all():
             raise CalibrationError(
-                error.what,
-                where=name,
-                found=error.found,
+                "an activation is not finite",
+                where=tensor,
+                found="NaN or infinity",
                 remedy="check the data and the model in float first",
-            ) from None
-        if name in self.axes:
-            others = tuple(a for a in range(values.ndim) if a != self.axes[name] % values.ndim)
-            means = values.mean(axis=others, dtype=np.float64)
-            steps = np.rint(means / _MEAN_STEP).astype(np.int64)
-            self.sums[name] = self.sums.get(name, np.zeros_like(steps)) + steps
+            )
+        elif part == "low":
+            histogram.low = min(histogram.low, float(values))
+        elif part == "high":
+            histogram.high = max(histogram.high, float(values))
+        elif part == "some":
+            histogram.count(values.astype(np.float32, copy=False))
+        else:
+            steps = np.rint(values.astype(np.float64) / _MEAN_STEP).astype(np.int64)
+            self.sums[tensor] = self.sums.get(tensor, np.zeros_like(steps)) + steps
 
     def mean_of(self, name: str) -> npt.NDArray[np.float64] | None:
-        """Return the mean of each channel of a tensor in `axes`, shape (channels,)."""
+        """Return the mean of each channel of a tensor, shape (channels,); None if unseen."""
         if name not in self.sums:
             return None
         return self.sums[name].astype(np.float64) * (_MEAN_STEP / self.samples)
@@ -91,7 +97,6 @@ class Calibration:
         """Return the calibration of both parts' data."""
         empty = Histogram.empty()
         both = Calibration(
-            axes=self.axes,
             histograms={
                 name: self.histograms.get(name, empty).merged(other.histograms.get(name, empty))
                 for name in self.histograms | other.histograms

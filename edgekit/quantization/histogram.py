@@ -9,12 +9,10 @@ be widened or rescaled.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-
-from edgekit.errors import CalibrationError
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -25,11 +23,13 @@ _SHIFT = 23 - _MANTISSA_BITS
 _OCTAVES = 24
 """Magnitudes from 2^-24 to 2^24 are told apart; smaller ones count as 0, larger as the largest."""
 _LOWEST = (127 - _OCTAVES) << _MANTISSA_BITS
+_CODES = 1 << (31 - _SHIFT)
 _HALF = 2 * _OCTAVES << _MANTISSA_BITS
 BINS = 2 * _HALF
 POSITIONS = 4096
-"""How many elements of one sample's tensor are counted; all of them decide minimum and maximum."""
+"""About how many elements of one sample's tensor are counted; all decide minimum and maximum."""
 _SUBPOINTS = 4
+_PENDING = 1 << 16
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,39 +38,42 @@ class Histogram:
 
     Attributes:
         low, high: exact minimum and maximum over every element seen.
-        counts: int64, shape (BINS,): elements in each bin, over at most `POSITIONS` elements of
+        counts: int64, shape (BINS,): elements in each bin, over about `POSITIONS` elements of
             each sample; non-negative values first, then negative ones, both by magnitude.
         size: elements in one sample's tensor, the most seen.
+        pending: bits of elements that wait to be put into bins.
     """
 
     low: float
     high: float
     counts: Counts
     size: int
+    pending: list[npt.NDArray[np.uint16]] = field(default_factory=list)
 
     @classmethod
     def empty(cls) -> Histogram:
         """Return the histogram of nothing, the neutral element of `merged`."""
         return cls(low=math.inf, high=-math.inf, counts=np.zeros(BINS, np.int64), size=0)
 
-    def add(self, values: Floats) -> None:
-        """Count one sample's tensor.
+    def count(self, values: Floats) -> None:
+        """Count these elements, shape (n,); many samples' are put into bins at once."""
+        codes = (np.ascontiguousarray(values, np.float32).view(np.uint32) >> _SHIFT).astype(
+            np.uint16
+        )
+        self.pending.append(codes)
+        if sum(map(len, self.pending)) > _PENDING:
+            self.settle()
 
-        Raises:
-            CalibrationError: it holds NaN or infinity.
-        """
-        if values.size == 0:
-            return
-        low, high = float(values.min()), float(values.max())
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise CalibrationError("an activation is not finite", found="NaN or infinity")
-        self.low, self.high = min(self.low, low), max(self.high, high)
-        self.size = max(self.size, values.size)
-        flat = values.reshape(-1)
-        self.counts += np.bincount(bins_of(flat[:: step_of(flat.size)]), minlength=BINS)
+    def settle(self) -> None:
+        """Put what waits into bins."""
+        if self.pending:
+            self.counts += _counts_of(np.concatenate(self.pending))
+            self.pending.clear()
 
     def merged(self, other: Histogram) -> Histogram:
         """Return the histogram of both parts' data."""
+        self.settle()
+        other.settle()
         return Histogram(
             low=min(self.low, other.low),
             high=max(self.high, other.high),
@@ -85,6 +88,7 @@ class Histogram:
         because there it can be wider than a step of an 8-bit grid. Points never leave
         [low, high].
         """
+        self.settle()
         used = np.flatnonzero(self.counts)
         inner, outer = _edges(used)
         counts = self.counts[used].astype(np.float64)
@@ -96,25 +100,12 @@ class Histogram:
         return np.clip(values, self.low, self.high), weights
 
 
-def step_of(size: int) -> int:
-    """Return the stride that takes at most `POSITIONS` of `size` elements.
-
-    It shares no factor with `size`, so that it does not fall on one row, column or channel.
-    """
-    if size <= POSITIONS:
-        return 1
-    step = -(-size // POSITIONS)
-    while math.gcd(step, size) != 1:
-        step += 1
-    return step
-
-
-def bins_of(values: Floats) -> npt.NDArray[np.intp]:
-    """Return the bin of each value, shape (n,)."""
-    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-    magnitude = ((bits & 0x7FFFFFFF) >> _SHIFT).astype(np.intp) - _LOWEST
-    np.clip(magnitude, 0, _HALF - 1, out=magnitude)
-    return magnitude + _HALF * (bits >> 31).astype(np.intp)
+def _counts_of(codes: npt.NDArray[np.uint16]) -> Counts:
+    every = np.bincount(codes, minlength=2 * _CODES).reshape(2, _CODES)
+    kept = every[:, _LOWEST : _LOWEST + _HALF].copy()
+    kept[:, 0] += every[:, :_LOWEST].sum(axis=1)
+    kept[:, -1] += every[:, _LOWEST + _HALF :].sum(axis=1)
+    return kept.reshape(-1)
 
 
 def _edges(bins: npt.NDArray[np.intp]) -> tuple[Doubles, Doubles]:

@@ -16,7 +16,7 @@ Measure = Callable[[Sequence[Units]], list[Interval] | None]
 FLOAT: Units = frozenset()
 _ELEMENTWISE: tuple[Kind, ...] = ("add", "mul", "concat", "pool")
 _WIDE = (64, 128)
-_GAIN = 0.99
+_GAIN = 0.98
 _GROUPS = (6, 12)
 
 
@@ -37,7 +37,7 @@ class Search:
     def fastest(self, variants: Sequence[Units]) -> Units | None:
         """Measure `variants` beside each other and return the fastest; None if that cannot be.
 
-        The first is the incumbent: another must beat it by 1%.
+        The first is the incumbent: another must beat it by 2%.
         """
         found = self._measured(variants)
         if found is None:
@@ -47,7 +47,7 @@ class Search:
         return best if found[best].value < incumbent * _GAIN else variants[0]
 
     def improving(self, incumbent: Units, variants: Sequence[Units]) -> list[Units]:
-        """Return those of `variants` that beat the incumbent by 1%, fastest first."""
+        """Return those of `variants` that beat the incumbent by 2%, fastest first."""
         found = self._measured([incumbent, *variants]) or {}
         limit = found[incumbent].value * _GAIN if found else 0.0
         better = [units for units in found if found[units].value < limit]

@@ -8,23 +8,29 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from edgekit.candidate import Skip
+from edgekit.graph import Model
 from edgekit.graph.surgery import constant_of
 from edgekit.quantization.calibration import Calibration
+from edgekit.quantization.observation import observed
 from edgekit.quantization.plan import CONVOLUTIONS, WEIGHTED, QuantizationPlan, Unit
 from edgekit.quantization.ranges import Method, Range, Reach, range_of
 from edgekit.quantization.units import units_of, weight_of
 
 
-def observer_of(graph: ir.Graph) -> tuple[tuple[str, ...], Calibration]:
-    """Return (activations that a plan of `graph` needs, an empty calibration to stream them to)."""
-    units, _ = units_of(graph)
+def observer_of(model: Model) -> tuple[Model, tuple[str, ...]]:
+    """Return (a model that also yields what a plan needs to know, the names of that).
+
+    `edgekit.activations.stream` of these names into an empty `Calibration` calibrates `model`,
+    whose shapes should have been inferred.
+    """
+    units, _ = units_of(model.ir.graph)
     axes = {
         unit.inputs[0]: 1 if unit.kind in CONVOLUTIONS else -1
         for unit in units
         if unit.kind in WEIGHTED
     }
     names = tuple(dict.fromkeys(name for unit in units for name in unit.tensors))
-    return names, Calibration(axes=axes)
+    return observed(model, names, axes)
 
 
 def plan_of(
@@ -38,7 +44,7 @@ def plan_of(
 
     Args:
         graph: the one that was calibrated.
-        calibration: of what `observer_of(graph)` names.
+        calibration: of what `observer_of` names.
         method: how ranges are chosen.
         symmetric: the target's grids are symmetric; part of a range's error.
     """
@@ -66,7 +72,7 @@ def plan_of(
     counted = tuple(
         replace(unit, macs=_macs_of(unit, by_output[unit.node], calibration)) for unit in units
     )
-    means = {name: calibration.mean_of(name) for name in calibration.axes}
+    means = {name: calibration.mean_of(name) for name in calibration.sums}
     return QuantizationPlan(
         ranges=ranges,
         means={name: mean for name, mean in means.items() if mean is not None},

@@ -120,7 +120,7 @@ def error_of(values: Doubles, weights: Doubles, low: float, high: float) -> floa
 
 def _shrunk(whole: Range) -> Iterator[Range]:
     """Yield a grid of ranges: both ends together, and each alone."""
-    for share in _SHRINK:
+    for share in _SHRINK.tolist():
         both = Range(low=whole.low * share, high=whole.high * share, method="mse", error=0.0)
         yield both
         if whole.low < 0 < whole.high and share < 1:
