@@ -36,6 +36,7 @@ from edgekit.errors import ModelError, OutputError
 from edgekit.result import Result, json_value
 
 _OWN_NAMES = (MODEL, MANIFEST, MEASUREMENTS)
+_NEW, _OLD = "new", "old"
 _CHUNK_BYTES = 1 << 20
 
 
@@ -103,33 +104,38 @@ def write(
         OutputError: it cannot be written; what was there is as it was.
         ModelError: the model file is not the chosen candidate any more.
     """
-    check_out(out, force=force)
     place = Path(out).absolute()
-    with _building(place) as part:
-        _copy_model(model_file, part, result.chosen_candidate)
+    if place.parent.is_dir():
+        _sweep(place)
+    check_out(out, force=force)
+    with _building(place) as new:
+        _copy_model(model_file, new, result.chosen_candidate)
         for name, text in (reports or {}).items():
-            _write(part / _plain_name(name), text.encode())
+            _write(new / _plain_name(name), text.encode())
         value = json_value(_portable(result))
         measurements = {"schema_version": SCHEMA, "measurements": value.pop("measurements")}
-        _write(part / MEASUREMENTS, _json(measurements))
-        hashes = {name: sha256(part / name) for name in sorted(contents(part))}
+        _write(new / MEASUREMENTS, _json(measurements))
+        hashes = {name: sha256(new / name) for name in sorted(contents(new))}
         complete = {**value, "kind": "bundle", "schema_version": SCHEMA, "files": hashes}
-        _write(part / MANIFEST, _json(complete))
-        for folder, _, _ in os.walk(part):
+        _write(new / MANIFEST, _json(complete))
+        for folder, _, _ in os.walk(new):
             _sync(Path(folder))
-        _exchange(part, place)
+        _exchange(new, place)
     return Path(out)
 
 
 @contextmanager
 def _building(place: Path) -> Iterator[Path]:
-    """Give a hidden folder beside `place`; it is gone afterwards unless it was moved there."""
-    part = None
+    """Give a new folder that can be moved to `place`; it is gone afterwards if it was not.
+
+    It lies in a hidden folder beside `place`, which is locked while the writing lasts.
+    """
+    hidden = None
     try:
-        _sweep(place)
-        part = Path(tempfile.mkdtemp(dir=place.parent, prefix=_prefix(place), suffix=".part"))
-        with _locked(part):
-            yield part
+        hidden = Path(tempfile.mkdtemp(dir=place.parent, prefix=_prefix(place), suffix=".part"))
+        with _locked(hidden):
+            (hidden / _NEW).mkdir()
+            yield hidden / _NEW
     except OSError as error:
         raise OutputError(
             "cannot be written",
@@ -138,8 +144,8 @@ def _building(place: Path) -> Iterator[Path]:
             remedy="free space, or name another folder with --out; nothing there has changed",
         ) from error
     finally:
-        if part is not None:
-            shutil.rmtree(part, ignore_errors=True)
+        if hidden is not None:
+            shutil.rmtree(hidden, ignore_errors=True)
 
 
 def _prefix(place: Path) -> str:
@@ -147,11 +153,19 @@ def _prefix(place: Path) -> str:
 
 
 def _sweep(place: Path) -> None:
-    """Remove what killed processes left; living ones hold a lock."""
-    for left in place.parent.glob(f"{_prefix(place)}*.part"):
-        if left.is_dir() and not left.is_symlink():
-            with suppress(OSError), _locked(left):
-                shutil.rmtree(left, ignore_errors=True)
+    """Clean up after writers that were killed: living ones hold a lock.
+
+    Where the old bundle had been put aside and the new one was not in place yet, the old one
+    returns.
+    """
+    for hidden in place.parent.iterdir():
+        is_ours = hidden.name.startswith(_prefix(place)) and hidden.suffix == ".part"
+        if not is_ours or hidden.is_symlink() or not hidden.is_dir():
+            continue
+        with suppress(OSError), _locked(hidden):
+            if (hidden / _OLD).exists() and not place.exists():
+                (hidden / _OLD).rename(place)
+            shutil.rmtree(hidden, ignore_errors=True)
 
 
 @contextmanager
@@ -164,13 +178,13 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _copy_model(model_file: Path, part: Path, chosen: Candidate) -> None:
+def _copy_model(model_file: Path, new: Path, chosen: Candidate) -> None:
     source = model_file.absolute()
     try:
         files = graph.model_files(source)
         for file in files:
             name = MODEL if file == files[0] else _inner(file, source.parent)
-            target = part / name
+            target = new / name
             target.parent.mkdir(parents=True, exist_ok=True)
             with file.open("rb") as reading, target.open("xb") as writing:
                 shutil.copyfileobj(reading, writing, _CHUNK_BYTES)
@@ -178,7 +192,7 @@ def _copy_model(model_file: Path, part: Path, chosen: Candidate) -> None:
                 os.fsync(writing.fileno())
     except FileNotFoundError as error:
         raise ModelError("gone", where=str(error.filename)) from None
-    if graph.file_sha256(part / MODEL) != chosen.sha256:
+    if graph.file_sha256(new / MODEL) != chosen.sha256:
         raise ModelError("changed while it was measured", where=str(model_file))
 
 
@@ -207,20 +221,18 @@ def _portable(result: Result) -> Result:
     )
 
 
-def _exchange(part: Path, place: Path) -> None:
-    """Put `part` at `place` in one step; a bundle that lay there lies at `part` afterwards."""
-    part.chmod(0o755)
+def _exchange(new: Path, place: Path) -> None:
+    """Put `new` at `place`, in one step where the file system can exchange two folders."""
     if not place.exists() or not any(place.iterdir()):
-        part.replace(place)
-    elif not _swap(part, place):
-        aside = Path(tempfile.mkdtemp(dir=place.parent, prefix=_prefix(place), suffix=".old"))
-        place.replace(aside)
+        new.replace(place)
+    elif not _swap(new, place):
+        old = new.with_name(_OLD)
+        place.replace(old)
         try:
-            part.replace(place)
+            new.replace(place)
         except BaseException:
-            aside.replace(place)
+            old.replace(place)
             raise
-        shutil.rmtree(aside, ignore_errors=True)
     _sync(place.parent)
 
 
