@@ -31,7 +31,7 @@ _SLICE_S = {"one thread": 0.03, "more": 0.06}
 _LEAST = 3
 _MOST_ROUNDS, _FEWEST_ROUNDS = 12, 4
 _ROUNDS_S = 6.0
-_OTHERS_SHARE = 0.1
+_OTHERS_SHARE = 0.25
 
 
 def block(spec: Dict[str, Any], channel: Channel) -> None:
