@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgekit.errors import EdgekitError
     from edgekit.gating import gate
-    from edgekit.graph import load
+    from edgekit.graph.load import load
     from edgekit.inspection import inspect
     from edgekit.pipeline import optimize, quantize
     from edgekit.profiling import profile

@@ -18,7 +18,7 @@ from edgekit import graph
 from edgekit.bench import Running
 from edgekit.candidate import Candidate, StepRecord
 from edgekit.dataset import Dataset
-from edgekit.devices import Device, LocalDevice
+from edgekit.devices import Device, open_device
 from edgekit.errors import DataError, ModelError, OutputError, UsageError
 from edgekit.graph import Model, TensorSpec
 from edgekit.passes import Progress
@@ -104,11 +104,7 @@ def device_for(target: Target, name: str | None) -> Iterator[Device | None]:
     Raises:
         UsageError: no such device, or this machine is not of the target's kind.
     """
-    if name not in {None, LOCAL}:
-        raise UsageError(
-            f"unknown device {name!r}", where="--device", expected=LOCAL, remedy="leave it out"
-        )
-    with LocalDevice() as device:
+    with open_device(name or LOCAL) as device:
         if target.is_local(device.providers()):
             yield device
         elif name is None:

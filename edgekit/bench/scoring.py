@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from edgekit.errors import DataError, UsageError
 from edgekit.measurement import Accuracy
+from edgekit.reference import is_reference, resolve
 
 Array = npt.NDArray[np.generic]
 Values = npt.NDArray[np.float64]
@@ -56,12 +56,12 @@ def scorer(name: str, better: Better = "higher") -> Scorer:
         return Scorer(name=name, better="higher", metric=lambda o, y, _m: _top(o, y, count))
     if name in _WITHOUT_LABELS:
         return Scorer(name=name, better="higher", metric=None)
-    if ":" not in name:
+    if not is_reference(name):
         known = ", ".join((*_BUILT_IN, *_WITHOUT_LABELS))
         raise UsageError(
             f"unknown task metric {name!r}", where="metric", expected=f"{known} or module:callable"
         )
-    return Scorer(name=name, better=better, metric=_find(name))
+    return Scorer(name=name, better=better, metric=resolve(name, where="metric"))
 
 
 def accuracy(
@@ -156,22 +156,6 @@ def _top(outputs: Sequence[Array], labels: Array, count: int) -> Values:
         )
     best = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     return np.asarray((best == labels[:, None]).any(axis=1), dtype=np.float64)
-
-
-def _find(name: str) -> Metric:
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(
-            f"cannot find the metric {name!r}",
-            where="metric",
-            found=str(error),
-            remedy="name it module:callable and put its folder on PYTHONPATH",
-        ) from error
-    if not callable(found):
-        raise UsageError(f"the metric {name!r} is not callable", where="metric")
-    return found  # type: ignore[no-any-return]  # a user's callable
 
 
 def _score(

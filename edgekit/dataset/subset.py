@@ -59,7 +59,8 @@ def held_out(data: Dataset, share: float = 0.2) -> tuple[Dataset, Dataset]:
     Raises:
         DataError: too few samples to hold any out.
     """
-    kept, out = [], []
+    kept: list[int] = []
+    out: list[int] = []
     for index, sample in enumerate(data.samples()):
         digest = hashlib.sha256()
         for name in sorted(sample):
