@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import onnx_ir as ir
@@ -40,11 +41,15 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     try:
         graph = model.editable()
         if _needs_external(model):
-            written.append(_free_name(file))
+            data = _free_name(file)
+            written.append(data)
             external_data.unload_from_model(
-                graph, file.parent, written[0].name, size_threshold_bytes=_SMALL_BYTES
+                graph, file.parent, data.name, size_threshold_bytes=_SMALL_BYTES
             )
-            _sync(written[0])
+            _sync(data)
+        else:
+            data = None
+            external_data.load_to_model(graph)
         part = file.with_name(f".{file.name}.{os.getpid()}.part")
         written.append(part)
         with part.open("wb") as stream:
@@ -53,6 +58,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
             os.fsync(stream.fileno())
         part.replace(file)
         _sync(file.parent)
+        _remove_old_data(file, data)
     except OSError as error:
         for left in written:
             with contextlib.suppress(OSError):
@@ -92,6 +98,14 @@ def _needs_external(model: Model) -> bool:
     tensors = list(model.tensors())
     came = sum(tensor.nbytes for tensor in tensors if isinstance(tensor, ir.ExternalTensor))
     return came > KEPT_EXTERNAL_BYTES or sum(t.nbytes for t in tensors) > EMBEDDED_BYTES
+
+
+def _remove_old_data(file: Path, data: Path | None) -> None:
+    """Remove what earlier models of this name left, now that none refers to it."""
+    ours = re.compile(re.escape(file.name) + r"(\.\d+)?\.data")
+    for other in file.parent.iterdir():
+        if other != data and ours.fullmatch(other.name):
+            other.unlink()
 
 
 def _free_name(file: Path) -> Path:
