@@ -4,7 +4,7 @@ from edgekit.judging.choice import Choice, choose, score
 from edgekit.judging.estimate import estimate, of_original
 from edgekit.judging.figure import Figure
 from edgekit.judging.regression import regression, regression_budgets
-from edgekit.judging.timing import differences, usable
+from edgekit.judging.timing import differences, left_out, usable
 from edgekit.judging.verdict import (
     EXIT_CODES,
     Check,
@@ -29,6 +29,7 @@ __all__ = [
     "differences",
     "estimate",
     "judge",
+    "left_out",
     "null_control",
     "of_original",
     "overall",

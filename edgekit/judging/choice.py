@@ -33,10 +33,10 @@ def choose(
     """Choose the best candidate that may be shipped; the original when none may.
 
     A candidate whose verdict passes comes first. Where none does, one whose verdict is
-    inconclusive comes next, but only if what is missing is evidence and not speed: nothing could be
-    timed, or it is proved faster than the original. Among equals the objective decides; one that
-    the objective rates no better than the original is never chosen, but for `accuracy`, where
-    any quantized model loses a little and the budgets say how much it may.
+    inconclusive comes next, but only if what is missing is evidence and not speed: it could not be
+    timed well enough, or it is proved faster than the original. Among equals the objective
+    decides; one that it rates no better than the original is never chosen, but for `accuracy`,
+    where any quantized model loses a little and the budgets say how much it may.
 
     Args:
         measurements: of each candidate, in the order they were made; the original may be missing.
@@ -130,10 +130,9 @@ def _best(items: Sequence[Measurement], objective: str | dict[str, float]) -> Me
 
 
 def _may_be_offered(measurement: Measurement) -> bool:
-    if not timing.usable(measurement.blocks):
-        return True
+    """Say whether nothing speaks against it: there is no ratio, or it is proved faster."""
     found = estimate("latency.p50.ratio", measurement).interval
-    return found is not None and found.high < 1
+    return found is None or found.high < 1
 
 
 def _why_none(rivals: Sequence[Measurement], verdict_of: dict[str, Verdict]) -> str:

@@ -43,6 +43,18 @@ def usable(blocks: Sequence[Block]) -> tuple[Block, ...]:
     )
 
 
+def left_out(blocks: Sequence[Block]) -> str:
+    """Say how many blocks do not count because the device was disturbed, and by what."""
+    disturbed = [block for block in blocks if block.disturbed]
+    if not disturbed:
+        return ""
+    kinds = Counter(reason.partition(":")[0] for block in disturbed for reason in block.disturbed)
+    return (
+        f"{len(disturbed)} of {len(blocks)} blocks left out: {', '.join(kinds)}, "
+        f"e.g. {disturbed[-1].disturbed[0]}"
+    )
+
+
 def differences(blocks: Sequence[Block], statistic: str) -> tuple[float, ...]:
     """Return log(candidate / original) of each block, in the order A B B A.
 
@@ -189,8 +201,4 @@ def _one_block(measurement: Measurement) -> Figure:
 
 
 def _disturbed(blocks: Sequence[Block]) -> str:
-    reasons = Counter(reason for block in blocks for reason in block.disturbed)
-    number = sum(1 for block in blocks if block.disturbed)
-    if not number:
-        return ""
-    return f" ({number} of {len(blocks)} blocks left out: {', '.join(reasons)})"
+    return f" ({told})" if (told := left_out(blocks)) else ""

@@ -56,7 +56,8 @@ def render(result: Result) -> RenderableType:
     """Return the candidates, the budgets and the verdict of a result."""
     table = Table(pad_edge=False)
     for name in ("candidate", "p50", "p95", "p50 ratio", "size", "accuracy", "drop", "ruling"):
-        table.add_column(name, justify="left" if name in {"candidate", "ruling"} else "right")
+        is_text = name in {"candidate", "ruling"}
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=name == "ruling")
     for row in view.rows(result):
         table.add_row(
             Text(f"{row.name} *" if row.chosen else row.name, style="bold" if row.chosen else ""),

@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edgekit import units
 from edgekit.measurement import Interval
-from edgekit.report import view
+from edgekit.report import story, view
 from edgekit.report.bars import Bar, allowed_range, bars
 from edgekit.report.view import Cell, Row
 from edgekit.result import Result
@@ -42,12 +42,12 @@ def render(result: Result) -> str:
         verdict=verdict,
         checks=() if verdict is None else view.checks_in_order(verdict),
         allowed_range=allowed_range,
-        facts=view.facts_text,
+        facts=story.facts_text,
         steps=result.chosen_candidate.steps,
-        left=view.left_alone(result),
-        costs=view.cost_lines(result),
-        method=view.method_lines(result),
-        setup=view.setup_lines(result),
+        left=story.left_alone(result),
+        costs=story.cost_lines(result),
+        method=story.method_lines(result),
+        setup=story.setup_lines(result),
     )
 
 

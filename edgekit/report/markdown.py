@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from edgekit.judging import Check, Verdict
-from edgekit.report import view
+from edgekit.report import story, view
 from edgekit.report.view import Cell, Row
 from edgekit.result import Result
 
@@ -24,7 +24,7 @@ def render(result: Result) -> str:
     found = result.verdict_of(result.chosen)
     if found is not None:
         parts.append("## Budgets\n\n" + _checks(found))
-    if left := view.left_alone(result):
+    if left := story.left_alone(result):
         lines = (
             f"- **{_text(item.step)}** left {_text(_places(item.where))}: {_text(item.reason)}"
             for item in left
@@ -33,11 +33,11 @@ def render(result: Result) -> str:
     if result.lint:
         lines = (f"- {_text(f'{f.severity}: {f.where}: {f.what}')}" for f in result.lint)
         parts.append("## Findings for the target\n\n" + "\n".join(lines))
-    notes = (*view.method_lines(result), *result.notes)
+    notes = (*story.method_lines(result), *result.notes)
     if notes:
         lines = (f"- {_text(line)}" for line in notes)
         parts.append("## How it was measured\n\n" + "\n".join(lines))
-    setup = "\n".join(f"| {_text(k)} | {_text(v)} |" for k, v in view.setup_lines(result))
+    setup = "\n".join(f"| {_text(k)} | {_text(v)} |" for k, v in story.setup_lines(result))
     parts.append(f"## Setup\n\n| | |\n|---|---|\n{setup}")
     if result.next_command:
         parts.append(f"Next: {_code(result.next_command)}")

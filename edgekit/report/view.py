@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgekit import units
 from edgekit.candidate import Candidate
-from edgekit.judging import Check, Ruling, Verdict, estimate, of_original, usable
+from edgekit.judging import Check, Ruling, Verdict, estimate, of_original
 from edgekit.measurement import Interval, Measurement
 from edgekit.metrics import metric
 from edgekit.result import Result
@@ -46,15 +46,6 @@ class Row:
     accuracy: Cell
     drop: Cell
     ruling: Ruling | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
-    """What a step left as it was: the step, the places, and the reason they share."""
-
-    step: str
-    where: tuple[str, ...]
-    reason: str
 
 
 def rows(result: Result) -> tuple[Row, ...]:
@@ -137,92 +128,7 @@ def gains(result: Result) -> tuple[tuple[str, str], ...]:
         direction = "lost" if drop.value >= 0 else "gained"
         of = measurement.accuracy.metric if measurement.accuracy else "accuracy"
         worst = units.show(max(drop.high, 0.0), "pt")
-        found.append(
-            (units.show(abs(drop.value), "pt"), f"{direction} in {of}, {worst} at most")
-        )
-    return tuple(found)
-
-
-def left_alone(result: Result) -> tuple[Left, ...]:
-    """Return what the steps left alone, places with the same reason together."""
-    grouped: dict[tuple[str, str], list[str]] = {}
-    steps = [*result.chosen_candidate.steps, *result.declined]
-    for step in steps:
-        for skip in step.skipped:
-            grouped.setdefault((step.name, skip.reason), []).append(skip.where)
-        if not step.changed and not step.skipped:
-            grouped.setdefault((step.name, "it changed nothing"), []).append("the model")
-    return tuple(
-        Left(step=step, where=tuple(where), reason=reason)
-        for (step, reason), where in grouped.items()
-    )
-
-
-def setup_lines(result: Result) -> tuple[tuple[str, str], ...]:
-    """Return what was measured where, as (name, value)."""
-    measurement = result.measurement_of(result.chosen) or next(iter(result.measurements), None)
-    found = [("model", result.model), ("target", result.target)]
-    if measurement is not None:
-        setup = measurement.setup
-        found += [
-            ("device", setup.device or "none: nothing was timed"),
-            ("runtime", setup.runtime),
-            ("threads", str(setup.threads)),
-            ("batch", str(setup.batch)),
-        ]
-        found += [
-            (f"input {name}", " x ".join(map(str, shape))) for name, shape in setup.shapes.items()
-        ]
-        found += [(key, str(value)) for key, value in setup.environment.items()]
-    found += [(f"{name} version", version) for name, version in result.versions.items()]
-    found.append(("sha256 of the original", result.original_sha256))
-    found.append(("sha256 of the chosen model", result.chosen_candidate.sha256))
-    if result.created:
-        found.append(("created", result.created))
-    if result.seconds:
-        found.append(("time in all", units.show(result.seconds, "s")))
-    if result.peak_memory_bytes:
-        found.append(("peak memory of the job", units.show(result.peak_memory_bytes, "B")))
-    return tuple(found)
-
-
-def method_lines(result: Result) -> tuple[str, ...]:
-    """Say how it was measured and judged, one sentence each."""
-    measurement = result.measurement_of(result.chosen) or next(iter(result.measurements), None)
-    if measurement is None:
-        return ()
-    found = []
-    counted = usable(measurement.blocks)
-    if counted:
-        samples = sum(len(run.samples) for block in counted for run in block.runs)
-        left_out = len(measurement.blocks) - len(counted)
-        found.append(
-            f"{len(counted)} blocks of four fresh processes each, in the order original, "
-            f"candidate, candidate, original: {samples} timed inferences"
-            + (
-                f"; {left_out} blocks were left out because the device was disturbed."
-                if left_out
-                else "."
-            )
-        )
-        found.append(
-            "Ratios compare within a block and allow for stopping early; percentiles hold by order "
-            "statistics and between blocks; intervals are such that each bound is wrong in at most "
-            "5 % of all cases."
-        )
-    elif measurement.setup.device is None:
-        found.append(f"Nothing was timed: there was no device of target {result.target!r}.")
-    verdict = result.verdict_of(result.chosen)
-    if verdict is not None and counted:
-        found.append(f"Null control: {verdict.null_control}; {verdict.null_reason}.")
-    accuracy = measurement.accuracy
-    if accuracy is not None:
-        where = "by this host's runtime (simulated)" if accuracy.simulated else "on the device"
-        judged = f"judged by {accuracy.metric}" if accuracy.labelled else "without labels"
-        found.append(
-            f"{len(accuracy.values)} samples were answered {where} by original and candidate, "
-            f"{judged}."
-        )
+        found.append((units.show(abs(drop.value), "pt"), f"{direction} in {of}, {worst} at most"))
     return tuple(found)
 
 
@@ -281,37 +187,3 @@ def _spread(low: str, high: str) -> str:
 def _per_sample(value: float) -> str:
     """A metric of the user's own, in its own unit (the stored figure is in hundredths)."""
     return f"{value / 100:.4f}"
-
-
-def cost_lines(result: Result) -> tuple[tuple[str, str, str], ...]:
-    """Return (what, original, chosen) of the costs by the graph; empty where there is nothing to tell."""
-    before, after = result.original_cost, result.cost
-    same = result.chosen_candidate.sha256 == result.original_sha256
-    if before is None or after is None or same:
-        return ()
-    return (
-        ("parameters", f"{before.parameters:,}", f"{after.parameters:,}"),
-        ("multiply-adds", f"{before.macs:,}", f"{after.macs:,}"),
-        ("weights and activations", units.show(before.bytes, "B"), units.show(after.bytes, "B")),
-        (
-            "activations at most",
-            units.show(before.peak_activation_bytes, "B"),
-            units.show(after.peak_activation_bytes, "B"),
-        ),
-    )
-
-
-def facts_text(values: Mapping[str, object]) -> str:
-    """Return parameters or facts of a step as one line."""
-    return ", ".join(f"{name.replace('_', ' ')}: {_fact(value)}" for name, value in values.items())
-
-
-def _fact(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, Mapping):
-        return "{" + facts_text(value) + "}"
-    if isinstance(value, list | tuple):
-        shown = ", ".join(_fact(item) for item in value[:8])
-        return f"{shown}, ... ({len(value)} in all)" if len(value) > 8 else shown  # noqa: PLR2004  # one line
-    return str(value)

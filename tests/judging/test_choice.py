@@ -117,6 +117,19 @@ def test_without_a_device_the_smallest_that_breaks_nothing_is_offered(make):
     assert "nothing was timed" in choice.reason
 
 
+def test_on_a_busy_machine_it_is_offered_unsettled_rather_than_dropped(rivals, make):
+    busy = make.measurement(
+        candidate="busy",
+        sha256="e" * 64,
+        size_bytes=200_000,
+        blocks=make.blocks(7, 0.5, disturbed=("busy: others took 55% of the processors",)),
+        accuracy=make.accuracy(lost=3, gained=3),
+    )
+    choice = decide([rivals[0], busy])
+    assert choice.candidate == "busy"
+    assert "not every one is settled" in choice.reason
+
+
 def test_nothing_changed_means_the_original(rivals):
     choice = decide(rivals[:1])
     assert (choice.candidate, choice.reason) == ("original", "no step changed the model")

@@ -39,12 +39,12 @@ def test_too_few_blocks_say_how_many_are_missing(make):
 
 
 def test_disturbed_blocks_do_not_count_and_are_named(make):
-    disturbed = make.blocks(4, 3.0, disturbed=("throttled",))
+    disturbed = make.blocks(4, 3.0, disturbed=("throttled: 1.2 of 2.6 GHz",))
     check = check_of(
         make.measurement(blocks=(*make.blocks(5, 0.5), *disturbed)), "latency.p50.ratio<=0.6"
     )
     assert check.ruling == "pass"
-    assert "4 of 9 blocks left out: throttled" in check.reason
+    assert "4 of 9 blocks left out: throttled, e.g. throttled: 1.2 of 2.6 GHz" in check.reason
 
 
 def test_an_inconclusive_ratio_says_what_could_have_been_seen(make):
