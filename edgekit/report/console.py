@@ -60,7 +60,7 @@ def render(result: Result) -> RenderableType:
         table.add_column(name, justify="left" if is_text else "right", no_wrap=name == "ruling")
     for row in view.rows(result):
         table.add_row(
-            Text(f"{row.name} *" if row.chosen else row.name, style="bold" if row.chosen else ""),
+            _text(f"{row.name} *" if row.chosen else row.name, style="bold" if row.chosen else ""),
             *(
                 _cell(cell)
                 for cell in (row.p50, row.p95, row.ratio, row.size, row.accuracy, row.drop)
@@ -71,18 +71,18 @@ def render(result: Result) -> RenderableType:
     found = result.verdict_of(result.chosen)
     if found is not None:
         parts += [Text(), verdict(found)]
-    parts += [Text(), Text(view.headline(result), style=STYLES[result.ruling])]
-    parts += [Text(f"{result.reason}.")]
-    parts += [Text(f"note: {note}", style="dim") for note in result.notes]
+    parts += [Text(), _text(view.headline(result), style=STYLES[result.ruling])]
+    parts += [_text(f"{result.reason}.")]
+    parts += [_text(f"note: {note}", style="dim") for note in result.notes]
     return Group(*parts)
 
 
 def verdict(found: Verdict) -> RenderableType:
     """Return the budgets of a verdict, each with its ruling and its reason."""
     parts: list[RenderableType] = [_checks(view.checks_in_order(found))]
-    parts += [Text(f"note: {remark}", style="yellow") for remark in found.remarks]
+    parts += [_text(f"note: {remark}", style="yellow") for remark in found.remarks]
     if found.null_control == "fail":
-        parts.append(Text(f"null control failed: {found.null_reason}", style="yellow"))
+        parts.append(_text(f"null control failed: {found.null_reason}", style="yellow"))
     return Group(*parts)
 
 
@@ -93,11 +93,11 @@ def profile(measured: Profiled) -> RenderableType:
     table.add_column("value", justify="right")
     table.add_column("interval")
     for name, cell in view.measured_figures(measured.measurement):
-        table.add_row(name, Text(cell.text), Text(cell.spread))
+        table.add_row(name, _text(cell.text), _text(cell.spread))
     setup = measured.measurement.setup
     threads = f"{setup.threads} thread{'s' if setup.threads != 1 else ''}"
     line = f"{setup.device or 'nothing timed'}: {setup.runtime}, {threads}, batch {setup.batch}"
-    parts: list[RenderableType] = [Text(measured.measurement.candidate), Text(line), table]
+    parts: list[RenderableType] = [_text(measured.measurement.candidate), _text(line), table]
     if measured.regressions:
         parts.append(_checks(measured.regressions))
     return Group(*parts)
@@ -118,9 +118,9 @@ def inspection(found: Inspected, *, every: bool = False) -> RenderableType:
     for node in nodes:
         share = node.macs / costs.macs if costs.macs else 0.0
         table.add_row(
-            Text(node.name),
-            Text(node.op_type),
-            Text(" x ".join(map(str, node.output_shape))),
+            _text(node.name),
+            _text(node.op_type),
+            _text(" x ".join(map(str, node.output_shape))),
             f"{node.parameters:,}",
             f"{node.macs:,}",
             f"{100 * share:.1f} %",
@@ -132,12 +132,12 @@ def inspection(found: Inspected, *, every: bool = False) -> RenderableType:
         f"{units.show(found.size_bytes, 'B')} on disk"
     )
     return Group(
-        Text(f"{found.name} (opset {found.opset})"),
-        *(Text(f"  input   {_spec(spec)}") for spec in found.inputs),
-        *(Text(f"  output  {_spec(spec)}") for spec in found.outputs),
+        _text(f"{found.name} (opset {found.opset})"),
+        *(_text(f"  input   {_spec(spec)}") for spec in found.inputs),
+        *(_text(f"  output  {_spec(spec)}") for spec in found.outputs),
         table,
-        *([Text(f"and {left_out} lighter nodes (--all)", style="dim")] if left_out else []),
-        Text(total),
+        *([_text(f"and {left_out} lighter nodes (--all)", style="dim")] if left_out else []),
+        _text(total),
     )
 
 
@@ -147,16 +147,20 @@ def _checks(checks: Sequence[Check]) -> Table:
     table.add_column("ruling", no_wrap=True)
     table.add_column("why")
     for check in checks:
-        table.add_row(Text(check.budget.text), _ruling(check.ruling), Text(check.reason))
+        table.add_row(_text(check.budget.text), _ruling(check.ruling), _text(check.reason))
     return table
 
 
+def _text(text: str, style: str = "") -> Text:
+    return Text(view.printable(text), style=style)
+
+
 def _ruling(ruling: Ruling | None) -> Text:
-    return Text(view.NOTHING) if ruling is None else Text(ruling, style=STYLES[ruling])
+    return _text(view.NOTHING) if ruling is None else _text(ruling, style=STYLES[ruling])
 
 
 def _cell(cell: Cell) -> Text:
-    text = Text(cell.text)
+    text = _text(cell.text)
     if cell.spread:
         text.append(f"\n{cell.spread}", style="dim")
     return text

@@ -91,9 +91,9 @@ def _places(where: tuple[str, ...], shown: int = 8) -> str:
 
 def _text(text: str) -> str:
     """Escape text so that no name can become markup, a link or a new line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return _SPECIAL.sub(r"\\\1", " ".join(view.printable(text).split()))
 
 
 def _code(text: str) -> str:
-    quoted = " ".join(text.split()).replace("`", "'").replace("|", "\\|")
+    quoted = " ".join(view.printable(text).split()).replace("`", "'").replace("|", "\\|")
     return f"`{quoted}`"
