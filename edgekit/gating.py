@@ -48,7 +48,7 @@ def gate(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = pathlib.Path(folder, "measured.json")
         ...     _ = file.write_text(json_document(measured.measurement))
-        ...     verdict = edgekit.gate(file, budgets=["latency.p50<=10s", "size<=10MiB"])
+        ...     verdict = edgekit.gate(file, budgets=["size<=10MiB"])
         >>> verdict.ruling
         'pass'
     """

@@ -107,9 +107,7 @@ METRICS: tuple[Metric, ...] = (
         estimator="exact",
         meaning="model on disk against the original",
     ),
-    Metric(
-        name="load", unit="s", better="lower", estimator="runs", meaning="session creation"
-    ),
+    Metric(name="load", unit="s", better="lower", estimator="runs", meaning="session creation"),
     Metric(
         name="energy", unit="J", better="lower", estimator="runs", meaning="energy per inference"
     ),

@@ -18,6 +18,8 @@ DEEPEST = 16
 """Nesting of subgraphs (If in If in If ...)."""
 
 _DEFAULT_DOMAINS = ("", "ai.onnx")
+_OLDEST_OPSET = 7
+"""What onnxruntime promises to run."""
 _TYPED = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
 
 
@@ -142,12 +144,12 @@ def _check_versions(model: onnx.ModelProto) -> None:
         uses_default = any(node.domain in _DEFAULT_DOMAINS for node in model.graph.node)
         if uses_default or not versions:
             raise ModelError("names no version of the ONNX operator set", expected="an opset")
-    elif not 1 <= version <= newest:
+    elif not _OLDEST_OPSET <= version <= newest:
         raise ModelError(
-            "has an operator set this edgekit does not know",
+            "has an operator set that onnxruntime does not run",
             found=f"opset {version}",
-            expected=f"1 to {newest}",
-            remedy="export it with an older opset, or upgrade onnx",
+            expected=f"opset {_OLDEST_OPSET} to {newest}",
+            remedy="export it with another opset, or upgrade onnx and onnxruntime",
         )
 
 

@@ -23,6 +23,8 @@ from onnx import ModelProto, TensorProto, helper
 from edgekit import graph
 from edgekit.native.warm import WARM
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 WIDTH = 1024
 LAYER_BYTES = WIDTH * WIDTH * 4
 

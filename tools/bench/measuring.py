@@ -26,6 +26,8 @@ from onnx import TensorProto, helper, numpy_helper, save
 from edgekit import statistics
 from edgekit.devices import agent_archive
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 _SPEC = {
     "runtime": "onnxruntime",
     "providers": ["CPUExecutionProvider"],
