@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +15,6 @@ from edgekit.graph import Costs, NodeCost, TensorSpec
 from edgekit.judging import Check, Ruling, Verdict
 from edgekit.measurement import Measurement
 from edgekit.report import view
-from edgekit.report.view import Cell
 from edgekit.result import Result
 
 STYLES: dict[Ruling, str] = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
@@ -54,15 +54,15 @@ class Inspected(Protocol):
 
 def render(result: Result) -> RenderableType:
     """Return the candidates, the budgets and the verdict of a result."""
-    table = Table(pad_edge=False)
-    for name in ("candidate", "p50", "p95", "p50 ratio", "size", "accuracy", "drop", "ruling"):
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("candidate", "p50", "p95", "ratio", "size", "accuracy", "drop", "ruling"):
         is_text = name in {"candidate", "ruling"}
-        table.add_column(name, justify="left" if is_text else "right", no_wrap=name == "ruling")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text)
     for row in view.rows(result):
         table.add_row(
             _text(f"{row.name} *" if row.chosen else row.name, style="bold" if row.chosen else ""),
             *(
-                _cell(cell)
+                _text(cell.text)
                 for cell in (row.p50, row.p95, row.ratio, row.size, row.accuracy, row.drop)
             ),
             _ruling(row.ruling),
@@ -88,7 +88,7 @@ def verdict(found: Verdict) -> RenderableType:
 
 def profile(measured: Profiled) -> RenderableType:
     """Return every figure of a measurement, and whether it regressed."""
-    table = Table(pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("metric")
     table.add_column("value", justify="right")
     table.add_column("interval")
@@ -111,7 +111,7 @@ def inspection(found: Inspected, *, every: bool = False) -> RenderableType:
         every: all nodes in graph order; otherwise those that weigh most.
     """
     costs = found.costs
-    table = Table(pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("node", "type", "output", "parameters", "multiply-adds", "share"):
         table.add_column(name, justify="left" if name in {"node", "type"} else "right")
     nodes = costs.nodes if every else _heaviest(costs)
@@ -142,7 +142,7 @@ def inspection(found: Inspected, *, every: bool = False) -> RenderableType:
 
 
 def _checks(checks: Sequence[Check]) -> Table:
-    table = Table(pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("budget", no_wrap=True)
     table.add_column("ruling", no_wrap=True)
     table.add_column("why")
@@ -157,13 +157,6 @@ def _text(text: str, style: str = "") -> Text:
 
 def _ruling(ruling: Ruling | None) -> Text:
     return _text(view.NOTHING) if ruling is None else _text(ruling, style=STYLES[ruling])
-
-
-def _cell(cell: Cell) -> Text:
-    text = _text(cell.text)
-    if cell.spread:
-        text.append(f"\n{cell.spread}", style="dim")
-    return text
 
 
 def _heaviest(costs: Costs) -> tuple[NodeCost, ...]:

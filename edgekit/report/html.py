@@ -42,7 +42,7 @@ def render(result: Result) -> str:
         verdict=verdict,
         checks=() if verdict is None else view.checks_in_order(verdict),
         allowed_range=allowed_range,
-        facts=story.facts_text,
+        facts=story.facts,
         steps=result.chosen_candidate.steps,
         left=story.left_alone(result),
         costs=story.cost_lines(result),

@@ -119,16 +119,20 @@ def cost_lines(result: Result) -> tuple[tuple[str, str, str], ...]:
     )
 
 
-def facts_text(values: Mapping[str, object]) -> str:
-    """Return parameters or facts of a step as one line."""
-    return ", ".join(f"{_label(name)}: {_setting(name, value)}" for name, value in values.items())
+def facts(values: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """Return parameters or facts of a step as (name, value); empty ones are left out."""
+    return tuple(
+        (_label(name), _setting(name, value))
+        for name, value in values.items()
+        if value not in ({}, (), [], None, "")
+    )
 
 
 def _fact(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping):
-        return "{" + facts_text(value) + "}"
+        return ", ".join(f"{name} {_fact(inner)}" for name, inner in value.items())
     if isinstance(value, list | tuple):
         shown = ", ".join(_fact(item) for item in value[:8])
         return f"{shown}, ... ({len(value)} in all)" if len(value) > 8 else shown  # noqa: PLR2004  # one line

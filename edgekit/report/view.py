@@ -130,10 +130,12 @@ def gains(result: Result) -> tuple[tuple[str, str], ...]:
     )
     drop = estimate("accuracy.drop", measurement).interval
     if drop is not None:
-        direction = "lost" if drop.value >= 0 else "gained"
         of = measurement.accuracy.metric if measurement.accuracy else "accuracy"
         worst = units.show(max(drop.high, 0.0), "pt")
-        found.append((units.show(abs(drop.value), "pt"), f"{direction} in {of}, {worst} at most"))
+        meaning = f"lost in {of}; at most {worst}"
+        if drop.value < 0:
+            meaning = f"gained in {of}; lost at most {worst}"
+        found.append((units.show(abs(drop.value), "pt"), meaning))
     return tuple(found)
 
 
@@ -175,16 +177,18 @@ def _measurement(result: Result, candidate: Candidate) -> Measurement | None:
 
 
 def _cell(found: Interval, show: Callable[[float], str]) -> Cell:
-    exact = found.low == found.high
+    low, high = show(found.low), show(found.high)
     return Cell(
         text=show(found.value),
-        spread="" if exact else _spread(show(found.low), show(found.high)),
+        spread="" if low == high else _spread(low, high),
         interval=found,
     )
 
 
 def _spread(low: str, high: str) -> str:
     """Name a common unit once: `1.20 to 1.26 ms`."""
+    if low.endswith("x") and high.endswith("x"):
+        return f"{low[:-1]} to {high}"
     number, _, unit = low.partition(" ")
     return f"{number} to {high}" if unit and high.endswith(f" {unit}") else f"{low} to {high}"
 
