@@ -1,9 +1,13 @@
-"""Fold what scales and shifts channels into the weights before it.
+"""Fold what scales and shifts channels into the weights before or behind it.
 
-With y = W x + b per output channel c, any of
+Before it: with y = W x + b per output channel, any of
     BatchNormalization(y)   = y * s + t,  s = gamma / sqrt(var + epsilon),  t = beta - mean * s
     Mul(y, s), Add(y, t), Sub(y, t), Div(y, s)
 becomes W' = W * s, b' = b * s + t: one node less, no element touched twice.
+
+Behind it: a number s that scales all of a convolution's input becomes W' = W * s (padding is 0 *
+s = 0); a number t that shifts it becomes b' = b + t * sum(W), unless there is padding; then
+W (x * s + t) = (W * s) (x + t / s) still saves the multiplication.
 """
 
 from __future__ import annotations
@@ -44,6 +48,93 @@ def fold_affine(graph: ir.Graph) -> dict[str, int]:
         graph.remove(node, safe=True)
         folded[node.op_type] += 1
     return dict(folded)
+
+
+def absorb_scalars(graph: ir.Graph) -> dict[str, int]:
+    """Fold numbers that scale or shift the input of a Conv, in place; return as `fold_affine`."""
+    absorbed: Counter[str] = Counter()
+    for conv in [node for node in graph if node.op_type == "Conv" and not node.domain]:
+        while (gone := _absorb(graph, conv)) is not None:
+            absorbed[gone] += 1
+    return dict(absorbed)
+
+
+def _absorb(graph: ir.Graph, conv: ir.Node) -> str | None:
+    """Fold one node into `conv`; return its type, None when there is nothing to fold."""
+    found = _scalar_before(conv)
+    weight, old = conv.inputs[1], _own_array(conv.inputs[1])
+    if found is None or weight is None or old is None:
+        return None
+    node, data, scale, shift = found
+    if shift and _padded(conv):
+        return _swap(graph, conv, node, shift)
+    sums = old.astype(np.float64).reshape(len(old), -1).sum(axis=1)
+    bias = conv.inputs[2] if len(conv.inputs) > 2 else None  # noqa: PLR2004  # a bias is the third
+    if bias is not None and _array(bias) is None:
+        return None
+    before = np.zeros(len(old)) if bias is None else _array(bias)
+    parts = (old * scale).astype(old.dtype), (before + shift * sums).astype(old.dtype)
+    if not all(np.isfinite(part).all() for part in parts):
+        return None
+    weight.const_value = ir.tensor(parts[0], name=weight.name)
+    if shift:
+        _set_bias(graph, conv, parts[1])
+    conv.replace_input_with(0, data)
+    graph.remove(node, safe=True)
+    return node.op_type
+
+
+def _swap(graph: ir.Graph, conv: ir.Node, add: ir.Node, shift: float) -> str | None:
+    """Turn Conv(x * s + t) into Conv'(x + t / s); return the type of the node that went."""
+    found = _scalar_before(add)
+    weight, old = conv.inputs[1], _own_array(conv.inputs[1])
+    if found is None or weight is None or old is None:
+        return None
+    node, data, scale, inner_shift = found
+    if inner_shift or not scale or not np.isfinite(shift / scale):
+        return None
+    number = np.array(shift / scale, old.dtype)
+    value = ir.Value(name=f"{weight.name}.shift", const_value=ir.tensor(number))
+    value.dtype, value.shape = ir.DataType.from_numpy(number.dtype), ir.Shape(())
+    graph.register_initializer(value)
+    moved = ir.node("Add", [data, value], name=add.name)
+    moved.outputs[0].name, moved.outputs[0].shape = add.outputs[0].name, add.outputs[0].shape
+    moved.outputs[0].dtype = ir.DataType.from_numpy(number.dtype)
+    graph.insert_before(add, moved)
+    weight.const_value = ir.tensor((old * scale).astype(old.dtype), name=weight.name)
+    conv.replace_input_with(0, moved.outputs[0])
+    graph.remove([add, node], safe=True)
+    return node.op_type
+
+
+def _scalar_before(user: ir.Node) -> tuple[ir.Node, ir.Value, float, float] | None:
+    """Return the node that feeds only `user`, its own data input, and x * scale + shift it does."""
+    for value in user.inputs[: 1 if user.op_type == "Conv" else 2]:
+        node = value.producer() if value is not None else None
+        if value is None or node is None or node.domain or node.op_type not in _ARITHMETIC:
+            continue
+        if len(value.uses()) != 1 or value.is_graph_output():
+            continue
+        for index in (0, 1) if node.op_type in {"Mul", "Add"} else (1,):
+            data, other = node.inputs[1 - index], node.inputs[index]
+            array = None if other is None else constant_of(other)
+            if data is None or array is None or array.size != 1 or array.dtype.kind != "f":
+                continue
+            if array.ndim > 1 and (data.shape is None or len(data.shape) < array.ndim):
+                continue
+            number = float(array.reshape(-1)[0])
+            if node.op_type == "Div" and not number:
+                continue
+            inverse = 1 / number if number else 0.0
+            done = {"Mul": (number, 0.0), "Div": (inverse, 0.0), "Add": (1.0, number)}
+            return node, data, *done.get(node.op_type, (1.0, -number))
+    return None
+
+
+def _padded(conv: ir.Node) -> bool:
+    if conv.attributes.get_string("auto_pad", "NOTSET") not in {"NOTSET", "VALID"}:
+        return True
+    return any(conv.attributes.get_ints("pads", []))
 
 
 def _affine(node: ir.Node) -> tuple[ir.Node, Array, Array] | None:
@@ -125,15 +216,22 @@ def _fold(graph: ir.Graph, inner: ir.Node, scale: Array, shift: Array) -> bool:
         return False
     inner.attributes.pop("beta", None)
     weight.const_value = ir.tensor(new_weight, name=weight.name)
-    if bias is None or len(bias.uses()) > 1:
-        bias = ir.Value(name=f"{weight.name}.bias", const_value=ir.tensor(new_bias.reshape(-1)))
-        bias.dtype = ir.DataType.from_numpy(new_bias.dtype)
-        graph.register_initializer(bias)
-        inner.resize_inputs(3)
-        inner.replace_input_with(2, bias)
-    bias.const_value = ir.tensor(new_bias.reshape(-1), name=bias.name)
-    bias.shape = ir.Shape([scale.size])
+    _set_bias(graph, inner, new_bias.reshape(-1))
     return True
+
+
+def _set_bias(graph: ir.Graph, node: ir.Node, array: Array) -> None:
+    """Give `node` this bias: in the initializer that is its own, else in a new one."""
+    bias = node.inputs[2] if len(node.inputs) > 2 else None  # noqa: PLR2004  # a bias is the third
+    if bias is None or len(bias.uses()) > 1:
+        name = f"{node.inputs[1].name}.bias" if node.inputs[1] is not None else None
+        bias = ir.Value(name=name, const_value=ir.tensor(array))
+        bias.dtype = ir.DataType.from_numpy(array.dtype)
+        graph.register_initializer(bias)
+        node.resize_inputs(3)
+        node.replace_input_with(2, bias)
+    bias.const_value = ir.tensor(array, name=bias.name)
+    bias.shape = ir.Shape(array.shape)
 
 
 def _own_array(value: ir.Value | None) -> Array | None:

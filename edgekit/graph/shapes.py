@@ -5,7 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from edgekit import native
-from edgekit.graph.model import Model
+from edgekit.errors import ModelError
+from edgekit.graph.model import Model, TensorSpec
 from edgekit.graph.weights import without_weights
 
 Inferred = dict[str, tuple[int, tuple[int | str | None, ...]]]
@@ -20,8 +21,10 @@ def infer_shapes(model: Model, shapes: dict[str, tuple[int, ...]] | None = None)
             model says of inner values is then inferred anew.
 
     Raises:
-        ModelError: inference crashes or finds the graph contradictory at these shapes.
+        ModelError: a shape contradicts its input, or inference crashes.
     """
+    for spec in model.inputs:
+        _check_fits(spec, (shapes or {}).get(spec.name))
     graph = model.editable()
     if shapes:
         _fix_inputs(graph, shapes)
@@ -32,6 +35,20 @@ def infer_shapes(model: Model, shapes: dict[str, tuple[int, ...]] | None = None)
             value.dtype = ir.DataType(found[0])
             value.shape = ir.Shape(found[1])
     return Model(ir=graph, name=model.name)
+
+
+def _check_fits(spec: TensorSpec, given: tuple[int, ...] | None) -> None:
+    if given is None or spec.shape is None:
+        return
+    pairs = zip(spec.shape, given, strict=False)
+    fixed = all(axis == size for axis, size in pairs if isinstance(axis, int))
+    if not fixed or len(given) != len(spec.shape):
+        raise ModelError(
+            "shape does not fit the input",
+            where=spec.name,
+            found="x".join(map(str, given)),
+            expected="x".join(str(axis or "?") for axis in spec.shape),
+        )
 
 
 def concrete_shape(value: ir.Value) -> tuple[int, ...] | None:

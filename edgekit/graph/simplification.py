@@ -9,7 +9,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from edgekit import native
-from edgekit.graph.folding import fold_affine
+from edgekit.graph.folding import absorb_scalars, fold_affine
 from edgekit.graph.surgery import name_nodes
 from edgekit.graph.versions import convert_in_place
 
@@ -17,6 +17,7 @@ _FOLDED_ELEMENTS = 1 << 12
 """Constants are folded into tensors of at most this size, so that the file does not grow."""
 
 _REARRANGING = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten"})
+_SOFTMAXES = frozenset({"Softmax", "LogSoftmax", "Hardmax"})
 _ROUNDS = 2
 _HARD_SWISH_OPSET = 14
 _NOTES = "pkg.onnxscript."
@@ -44,7 +45,9 @@ def simplify_in_place(model: ir.Model, opset: int) -> dict[str, Any]:
     native.at("folding constants")
     _rewrite(model)
     native.at("folding normalizations")
-    folded = fold_affine(model.graph)
+    folded = Counter(fold_affine(model.graph))
+    folded.update(absorb_scalars(model.graph))
+    _unwrap_softmax(model.graph)
     native.at("cleaning")
     ir.passes.Sequential(
         common.IdentityEliminationPass(),
@@ -62,7 +65,7 @@ def simplify_in_place(model: ir.Model, opset: int) -> dict[str, Any]:
     name_nodes(model)
     after = Counter(node.op_type for node in model.graph)
     return {
-        "folded into weights": folded,
+        "folded into weights": dict(folded),
         "nodes gone": dict(sorted((before - after).items())),
         "nodes new": dict(sorted((after - before).items())),
     }
@@ -118,6 +121,28 @@ def _should_fold(node: ir.Node) -> bool | None:
     weight = node.inputs[0]
     alone = weight is not None and weight.is_initializer() and len(weight.uses()) == 1
     return True if alone else None
+
+
+def _unwrap_softmax(graph: ir.Graph) -> None:
+    """Remove the Flatten and Reshape that conversion to opset 13 puts around a softmax."""
+    for node in list(graph):
+        flatten = node.inputs[0].producer() if node.inputs and node.inputs[0] else None
+        uses = tuple(node.outputs[0].uses())
+        if node.op_type not in _SOFTMAXES or flatten is None or flatten.op_type != "Flatten":
+            continue
+        data, reshape = flatten.inputs[0], uses[0].node if len(uses) == 1 else None
+        if data is None or data.shape is None or reshape is None or reshape.op_type != "Reshape":
+            continue
+        target = reshape.inputs[1].producer() if reshape.inputs[1] is not None else None
+        same = target is not None and target.op_type == "Shape" and target.inputs[0] is data
+        last = flatten.attributes.get_int("axis", 1) == len(data.shape) - 1
+        if same and last and node.attributes.get_int("axis", -1) == -1:
+            node.replace_input_with(0, data)
+            old, new = reshape.outputs[0], node.outputs[0]
+            name, old.name = old.name, None
+            old.replace_all_uses_with(new, replace_graph_outputs=True)
+            new.name, new.shape = name, old.shape
+            graph.remove(reshape, safe=True)
 
 
 def _forget_notes(model: ir.Model) -> None:
