@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 
 from edgekit import bench, bundle, graph, judging, passes, report
 from edgekit import release as releases
 from edgekit import target as targets
-from edgekit.candidate import Candidate, StepRecord
+from edgekit.candidate import StepRecord
+from edgekit.conclusion import (
+    Request,
+    concluded,
+    next_command,
+    notes,
+    peak_memory_bytes,
+    planned,
+)
 from edgekit.dataset import Dataset, held_out, open_data
 from edgekit.graph import Model
 from edgekit.job import (
-    Job,
     budgets_of,
     check_batch_axis,
     check_file_out,
@@ -25,27 +29,13 @@ from edgekit.job import (
     original_candidate,
     silent,
 )
-from edgekit.measurement import Measurement
 from edgekit.passes import Progress
-from edgekit.quantization import lint
-from edgekit.release import Budget, ReleaseProfile
-from edgekit.result import Cost, Finding, Plan, Result, versions
-from edgekit.stages import Judge, Made, apply, context_of, make_candidates, measure
-from edgekit.target import Target
+from edgekit.release import ReleaseProfile
+from edgekit.result import Result
+from edgekit.stages import Judge, apply, context_of, make_candidates, measure
 
 DEFAULT_PROFILE = "quantize-only"
 """Until pruning exists; then `balanced`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
-    """What the user asked for, read and checked before the model is touched."""
-
-    target: Target
-    profile: ReleaseProfile
-    steps: tuple[passes.Pass, ...]
-    budgets: tuple[Budget, ...]
-    scorer: bench.Scorer
 
 
 def optimize(
@@ -120,20 +110,20 @@ def optimize(
     ) as job:
         original = original_candidate(file)
         if dry_run:
-            return _planned(job, request, original)
+            return planned(job, request, original)
         made = make_candidates(job, original, request.steps, calibration)
         judge = Judge(
             scorer=request.scorer,
             settled=lambda blocks: judging.settled(blocks, request.budgets),
         )
         measurements = measure(job, (original, *made.candidates), judged_by, judge)
-        result = _result(job, request, original, made, measurements)
+        result = concluded(job, request, original, made, measurements)
         result = replace(
             result,
-            notes=(*result.notes, *_notes(evaluation, judged_by)),
-            next_command=_next(job, folder),
+            notes=(*result.notes, *notes(evaluation, judged_by)),
+            next_command=next_command(job, folder),
             seconds=round(time.monotonic() - started, 1),
-            peak_memory_bytes=_peak_memory_bytes(),
+            peak_memory_bytes=peak_memory_bytes(),
         )
         bundle.write(
             folder,
@@ -213,9 +203,9 @@ def quantize(
     return record
 
 
-def _read(target: str, profile: str, budgets: Sequence[str]) -> _Request:
+def _read(target: str, profile: str, budgets: Sequence[str]) -> Request:
     the_profile = releases.load(profile)
-    return _Request(
+    return Request(
         target=targets.load(target),
         profile=the_profile,
         steps=tuple(passes.build(step.name, step.params) for step in the_profile.steps),
@@ -242,103 +232,3 @@ def _load(
     if evaluation == data:
         return loaded, calibration, calibration
     return loaded, calibration, open_data(evaluation, loaded, preprocessing=images)
-
-
-def _planned(job: Job, request: _Request, original: Candidate) -> Result:
-    where = "on this machine" if job.device is not None else "nowhere: latency stays open"
-    steps = " then ".join(step.name for step in request.steps)
-    return Result(
-        model=job.file.name,
-        original_sha256=original.sha256,
-        target=request.target.name,
-        plan=_plan(request),
-        inputs=job.model.inputs,
-        outputs=job.model.outputs,
-        candidates=(original,),
-        chosen=original.name,
-        reason=f"a dry run: {steps}; measured {where}",
-        ruling="inconclusive",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=versions(),
-    )
-
-
-def _plan(request: _Request) -> Plan:
-    return Plan(
-        profile=request.profile.name,
-        steps=request.profile.steps,
-        objective=request.profile.objective,
-        metric=request.profile.metric,
-        budgets=request.budgets,
-    )
-
-
-def _result(
-    job: Job,
-    request: _Request,
-    original: Candidate,
-    made: Made,
-    measurements: tuple[Measurement, ...],
-) -> Result:
-    verdicts = tuple(judging.judge(item, request.budgets) for item in measurements)
-    choice = judging.choose(measurements, verdicts, request.profile.objective)
-    model = made.models.get(choice.candidate, job.model)
-    ruling = next(item.ruling for item in verdicts if item.candidate == choice.candidate)
-    return Result(
-        model=job.file.name,
-        original_sha256=original.sha256,
-        target=request.target.name,
-        plan=_plan(request),
-        inputs=job.model.inputs,
-        outputs=job.model.outputs,
-        candidates=(original, *made.candidates),
-        declined=made.declined,
-        measurements=measurements,
-        verdicts=verdicts,
-        chosen=choice.candidate,
-        reason=choice.reason,
-        ruling=ruling,
-        cost=_cost(model, job),
-        original_cost=_cost(job.model, job),
-        lint=tuple(
-            Finding(severity=found.severity, where=found.where, what=found.what)
-            for found in lint(model, request.target)
-        ),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=versions(),
-    )
-
-
-def _cost(model: Model, job: Job) -> Cost:
-    found = graph.costs(model, job.running.shapes)
-    return Cost(
-        parameters=found.parameters,
-        macs=found.macs,
-        bytes=found.bytes,
-        peak_activation_bytes=found.peak_activation_bytes,
-    )
-
-
-def _notes(evaluation: str | Path | None, judged_by: Dataset) -> tuple[str, ...]:
-    if evaluation is not None:
-        return ()
-    note = (
-        f"judged by {len(judged_by)} samples held out of the calibration data: agreement with the "
-        "original and SQNR only; labelled samples given with --eval would settle accuracy"
-    )
-    return (note,)
-
-
-def _next(job: Job, folder: Path) -> str:
-    if job.device is None:
-        return f"edgekit profile {folder} --json measured.json (on a {job.running.target.name})"
-    return f"edgekit report {folder} --open"
-
-
-def _peak_memory_bytes() -> int:
-    """Return the high-water mark of the largest process of this job."""
-    own, children = (
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return max(own, children) * (1 if sys.platform == "darwin" else 1024)
