@@ -19,13 +19,7 @@ _TIMEOUT_S = 600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fp16:
-    """Half precision inside; inputs and outputs stay float32.
-
-    Attributes:
-        keep: operator types that stay float32 beside those that have no half-precision form.
-    """
-
-    keep: tuple[str, ...] = ()
+    """Half precision inside; inputs and outputs stay float32."""
 
     name: ClassVar[str] = "fp16"
     tolerance: ClassVar[float | None] = None
@@ -42,14 +36,14 @@ class Fp16:
             source, written = Path(folder, "float.onnx"), Path(folder, "half.onnx")
             graph.save(model, source)
             kept = native.call(
-                "converting to fp16", _convert, source, written, self.keep, timeout_s=_TIMEOUT_S
+                "converting to fp16", _convert, source, written, timeout_s=_TIMEOUT_S
             )
             result = graph.load(written)
         facts: dict[str, Any] = {"half-precision initializers": kept}
         return Outcome(model=Model(ir=result.ir, name=model.name), changed=kept > 0, facts=facts)
 
 
-def _convert(source: Path, written: Path, keep: tuple[str, ...]) -> int:
+def _convert(source: Path, written: Path) -> int:
     """Write the half-precision form and return how many initializers are in it now.
 
     Runs behind the native door.
@@ -57,10 +51,7 @@ def _convert(source: Path, written: Path, keep: tuple[str, ...]) -> int:
     import onnx  # noqa: PLC0415  # only behind the native door
     from onnxruntime.transformers import float16  # noqa: PLC0415  # as onnx
 
-    blocked = [*float16.DEFAULT_OP_BLOCK_LIST, *keep]
-    model = float16.convert_float_to_float16(
-        onnx.load(source), keep_io_types=True, op_block_list=blocked
-    )
+    model = float16.convert_float_to_float16(onnx.load(source), keep_io_types=True)
     in_order = ir.serde.deserialize_model(model)
     in_order.graph.sort()
     ir.save(in_order, written)

@@ -55,9 +55,7 @@ def test_input_unchanged_output_valid_and_close(kind, name, model, small_data, t
 
 
 def test_a_pass_is_a_frozen_dataclass_with_a_name(kind):
-    assert dataclasses.is_dataclass(kind)
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        kind().name = "other"
+    assert kind.__dataclass_params__.frozen
     assert passes.find(kind.name) is kind
 
 
