@@ -10,6 +10,7 @@ from onnx_ir.passes import common
 
 from edgekit import native
 from edgekit.graph.folding import absorb_scalars, fold_affine
+from edgekit.graph.reshaping import settle_reshapes
 from edgekit.graph.surgery import name_nodes
 from edgekit.graph.versions import convert_in_place
 
@@ -44,6 +45,8 @@ def simplify_in_place(model: ir.Model, opset: int) -> dict[str, Any]:
         model.opset_imports[""] = opset
     native.at("folding constants")
     _rewrite(model)
+    native.at("settling reshapes")
+    settled = settle_reshapes(model)
     native.at("folding normalizations")
     folded = Counter(fold_affine(model.graph))
     folded.update(absorb_scalars(model.graph))
@@ -66,6 +69,7 @@ def simplify_in_place(model: ir.Model, opset: int) -> dict[str, Any]:
     after = Counter(node.op_type for node in model.graph)
     return {
         "folded into weights": dict(folded),
+        "reshapes settled": settled,
         "nodes gone": dict(sorted((before - after).items())),
         "nodes new": dict(sorted((after - before).items())),
     }

@@ -117,18 +117,43 @@ def observe(
     """
     import onnx  # noqa: PLC0415  # never in the host's own code
 
-    model = onnx.load(path, load_external_data=False)
-    present = {value.name for value in model.graph.output}
-    model.graph.output.extend(
+    model = onnx.load(path, load_external_data=False).SerializeToString()
+    found = fetch(model, names, shapes, folder=path.parent)
+    return {name: (value.shape, value.dtype.name) for name, value in found.items()}
+
+
+def fetch(
+    model: bytes,
+    names: tuple[str, ...],
+    shapes: dict[str, tuple[int, ...]],
+    *,
+    folder: Path | None = None,
+) -> Arrays:
+    """Return inner values of one run with random inputs; those that are no numbers are left out.
+
+    Args:
+        model: a serialized model.
+        names: of the values.
+        shapes: of the inputs.
+        folder: where the model's external data lies.
+
+    Raises:
+        ModelError: the model does not run.
+    """
+    import onnx  # noqa: PLC0415  # as above
+
+    exposed = onnx.load_from_string(model)
+    present = {value.name for value in exposed.graph.output}
+    exposed.graph.output.extend(
         onnx.ValueInfoProto(name=name) for name in names if name not in present
     )
-    session = open_session(model.SerializeToString(), folder=path.parent, optimized=False)
+    session = open_session(exposed.SerializeToString(), folder=folder, optimized=False)
     inputs = random_inputs(session, shapes_for(session, shapes, fill=1))
     found = zip(
         (output.name for output in session.get_outputs()), run(session, inputs), strict=True
     )
     return {
-        name: (value.shape, value.dtype.name)
+        name: value
         for name, value in found
         if name in names and isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
     }

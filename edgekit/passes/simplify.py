@@ -71,7 +71,7 @@ def _nodes(model: Model) -> int:
 
 
 def _worth_it(facts: dict[str, Any], before: Model, after: Model) -> bool:
-    changes = ("folded into weights", "nodes gone", "nodes new")
+    changes = ("folded into weights", "reshapes settled", "nodes gone", "nodes new")
     tensors = [sum(1 for _ in model.tensors()) for model in (before, after)]
     inputs = [len(model.ir.graph.inputs) for model in (before, after)]
     return (

@@ -67,5 +67,5 @@ def test_weights_are_shared_with_the_input(small_model):
 @pytest.mark.parametrize("shape", [(1, 4, 16, 16), (1, 3, 16), (1, 3, 16, 16, 1)])
 def test_shapes_that_contradict_the_input(small_model, shape):
     model = graph.load(small_model)
-    with pytest.raises(ModelError, match="x: shape does not fit .*expected Nx3x16x16"):
+    with pytest.raises(ModelError, match=r"x: shape does not fit .*expected Nx3x16x16"):
         graph.costs(model, {"x": shape})
