@@ -174,10 +174,13 @@ def _weights(node: ir.Node, seen: set[ir.Value]) -> tuple[int, int]:
 
 
 def _source(value: ir.Value | None) -> ir.Value | None:
-    """Return the initializer or Constant output behind `value`, through Identity; else None."""
+    """Return the initializer or Constant output behind `value`, else None.
+
+    Looks through Identity and DequantizeLinear: a quantized weight costs what is stored.
+    """
     while value is not None and not value.is_initializer():
         node = value.producer()
-        if node is None or node.op_type not in {"Identity", "Constant"}:
+        if node is None or node.op_type not in {"Identity", "Constant", "DequantizeLinear"}:
             return None
         if node.op_type == "Constant":
             return value

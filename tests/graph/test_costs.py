@@ -1,7 +1,9 @@
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper, numpy_helper
 
 from edgekit import graph
 
@@ -176,3 +178,25 @@ def test_convolution_is_a_product_per_output(tmp_path_factory, build, sizes):
     side = (8 - kernel) // stride + 1
     assert costs.nodes[0].output_shape == (batch, out, side, side)
     assert costs.macs == batch * out * side**2 * channels * kernel**2
+
+
+def test_a_quantized_weight_counts_as_it_is_stored(small_model, tmp_path):
+    loaded = onnx.load(small_model)
+    weight = next(t for t in loaded.graph.initializer if t.name == "w2")
+    loaded.graph.initializer.remove(weight)
+    for name, array in (
+        ("w2_q", np.ones(tuple(weight.dims), "i1")),
+        ("w2_scale", np.ones(32, "f4")),
+        ("w2_zero", np.zeros(32, "i1")),
+    ):
+        loaded.graph.initializer.append(numpy_helper.from_array(array, name))
+    loaded.graph.node.insert(
+        0, helper.make_node("DequantizeLinear", ["w2_q", "w2_scale", "w2_zero"], ["w2"], axis=0)
+    )
+    onnx.save(loaded, tmp_path / "q.onnx")
+    before = graph.costs(graph.load(small_model), {"x": (1, 3, 16, 16)})
+    after = graph.costs(graph.load(tmp_path / "q.onnx"), {"x": (1, 3, 16, 16)})
+    assert after.parameters == before.parameters
+    assert after.macs == before.macs
+    conv = {node.name: node for node in after.nodes}["conv2"]
+    assert conv.weight_bytes == 32 * 16 * 9 + 4 * 32
