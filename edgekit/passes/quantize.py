@@ -40,6 +40,7 @@ _PROBED_MACS = 4e9
 _FEWEST_PROBES = 8
 _START_S, _SAMPLE_S = 120.0, 10.0
 _CHUNK = 8
+_MEMORY_BYTES = 2 << 30
 _NO_DATA = "give calibration data with --data"
 
 
@@ -142,9 +143,13 @@ class _Work:
             names,
             Calibration(),
             timeout_s=_START_S + _SAMPLE_S * len(data),
+            memory_bytes=self._memory_bytes(),
             progress=lambda done, total: self.context.progress("calibrating", done, total),
         )
         return seen
+
+    def _memory_bytes(self) -> int:
+        return _MEMORY_BYTES + 4 * graph.file_size(self.float_file)
 
     def _planned(self, method: Method) -> QuantizationPlan:
         self.context.progress("choosing ranges", 0, 0)
@@ -221,10 +226,24 @@ class _Work:
                 files,
                 samples,
                 timeout_s=_START_S + _SAMPLE_S * len(samples) * (len(part) + 1),
+                memory_bytes=self._memory_bytes(),
             )
             for units, (sqnr_db, flips_pt) in zip(part, found, strict=True):
                 self.losses[units] = Loss(sqnr_db=sqnr_db, flips_pt=flips_pt)
         return [self.losses[units] for units in sets]
+
+    def _operators(self, model: Model) -> dict[str, int]:
+        file = self.folder / "result.onnx"
+        graph.save(model, file)
+        return native.call(
+            "optimizing", optimized_operators, file, memory_bytes=self._memory_bytes()
+        )
+
+    def _share(self, units: Units) -> float:
+        """Return the share of the whole model's multiply-adds that these units do."""
+        sample = self.calibration.probes[0].sample
+        shapes = {name: (1, *value.shape) for name, value in sample.items()}
+        return min(1.0, self.plan.macs_of(units) / max(graph.costs(self.model, shapes).macs, 1))
 
     def _unchanged(self, reason: str, skips: tuple[Skip, ...]) -> Outcome:
         skipped = (Skip(where="graph", reason=reason), *self.plan.skips, *skips)
@@ -232,9 +251,6 @@ class _Work:
 
     def _changed(self, kept: Trimmed, search: Search, *, measured: bool) -> Outcome:
         result = self._model(kept.enabled)
-        file = self.folder / "result.onnx"
-        graph.save(result, file)
-        operators = native.call("optimizing", optimized_operators, file)
         chosen = [unit for unit in self.plan.units if unit.name in kept.enabled]
         known = {skip.where for skip in kept.skips}
         placed = "measured slower in int8" if measured else "slow in int8 by the target's facts"
@@ -243,7 +259,6 @@ class _Work:
             for unit in self.plan.units
             if unit.name not in kept.enabled and unit.name not in known
         )
-        total = self.plan.macs_of(frozenset(unit.name for unit in self.plan.units))
         tensors, _ = quantized_tensors(self.plan, self.context.target, kept.enabled)
         facts: dict[str, Any] = {
             "range methods": dict(Counter(self.plan.ranges[name].method for name in tensors)),
@@ -251,8 +266,7 @@ class _Work:
             "quantized units": len(chosen),
             "units": len(self.plan.units),
             "quantized kinds": dict(Counter(unit.kind for unit in chosen)),
-            "share of multiply-adds in int8": self.plan.macs_of(kept.enabled) / max(total, 1),
-            "share of quantized units that are int8 kernels": int8_share(operators, chosen),
+            "share of multiply-adds in int8": self._share(kept.enabled),
             "placement": "measured" if measured else "target facts",
             "variants tried": len(search.tried),
             "sqnr_db on calibration samples": finite(kept.loss.sqnr_db),
@@ -261,6 +275,9 @@ class _Work:
                 name: finite(loss.sqnr_db) for name, loss in (kept.alone or {}).items()
             },
         }
+        if measured:
+            share = int8_share(self._operators(result), chosen)
+            facts["share of quantized units that are int8 kernels"] = share
         skipped = (*self.plan.skips, *kept.skips, *rest)
         return Outcome(model=result, changed=True, skipped=skipped, facts=facts)
 
