@@ -15,7 +15,7 @@ from edgekit import native
 from edgekit.errors import EdgekitError, ModelError
 from edgekit.graph import examine
 from edgekit.graph.model import Model
-from edgekit.graph.room import copy_into, keep, open_room
+from edgekit.graph.room import Room, copy_into
 from edgekit.graph.surgery import name_nodes
 
 TIMEOUT_S = 20.0
@@ -111,19 +111,19 @@ def _load_copies(
     follow_links: bool,
 ) -> Model:
     """Load from a private folder, so that the libraries see exactly what was verified."""
-    room = open_room()
+    room = Room()
     try:
         for data in found.external:
-            copy_into(Path(room.name), data, follow_links=follow_links)
-        copy = Path(room.name) / f"{found.sha256}.onnx"
+            copy_into(room.path, data, follow_links=follow_links)
+        copy = room.path / f"{found.sha256}.onnx"
         copy.write_bytes(file.read_bytes())
         size_bytes = copy.stat().st_size + sum(data.identity[2] for data in found.external)
         _try_out(copy, size_bytes, shapes)
         model = _deserialize(copy, file.name, found.sha256)
     except BaseException:
-        room.cleanup()
+        room.close()
         raise
-    keep(room)
+    room.keep()
     return model
 
 

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from edgekit import native
 from edgekit.graph.load import reopen
 from edgekit.graph.model import Model
-from edgekit.graph.room import keep, open_room
+from edgekit.graph.room import Room
 from edgekit.graph.save import file_size, save
 
 
@@ -29,8 +29,8 @@ def rewritten(
     Raises:
         ModelError: the child failed.
     """
-    folder = open_room()
-    source, target = Path(folder.name) / "before.onnx", Path(folder.name) / "after.onnx"
+    room = Room()
+    source, target = room.path / "before.onnx", room.path / "after.onnx"
     try:
         save(model, source)
         facts = native.call(
@@ -44,12 +44,12 @@ def rewritten(
         )
         result = reopen(target, name=model.name)
     except BaseException:
-        folder.cleanup()
+        room.close()
         raise
     if any(isinstance(tensor, ir.ExternalTensor) for tensor in result.tensors()):
-        keep(folder)
+        room.keep()
     else:
-        folder.cleanup()
+        room.close()
     return result, facts
 
 

@@ -2,33 +2,70 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 from edgekit.errors import ModelError
 from edgekit.graph.external import DataFile
 
-_KEPT: list[tempfile.TemporaryDirectory[str]] = []
+_PREFIX = "edgekit-room-"
+_LOCK = ".lock"
 _FICLONE = 0x40049409
 _CHUNK_BYTES = 4 << 20
 
 
-def open_room() -> tempfile.TemporaryDirectory[str]:
-    """Return a new private folder, on a disk rather than in memory where that is to be had."""
+class Room:
+    """A private folder; on a disk rather than in memory where that is to be had.
+
+    Rooms that a killed process left behind are removed when the next one is opened: a living
+    process holds a lock on each of its own.
+    """
+
+    def __init__(self) -> None:
+        parent = _parent()
+        _sweep(parent)
+        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def close(self) -> None:
+        """Remove the folder with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+
+    def keep(self) -> None:
+        """Let the folder live until this process ends: weights are mapped from it."""
+        atexit.register(_close_in, os.getpid(), self)
+
+
+def _close_in(pid: int, room: Room) -> None:
+    if os.getpid() == pid:
+        room.close()
+
+
+def _parent() -> Path:
     on_disk = Path("/var/tmp")  # noqa: S108  # mkdtemp makes the folder private
-    chosen = None if "TMPDIR" in os.environ or not on_disk.is_dir() else str(on_disk)
-    with contextlib.suppress(OSError):
-        return tempfile.TemporaryDirectory(prefix="edgekit-", dir=chosen)
-    return tempfile.TemporaryDirectory(prefix="edgekit-")
+    usable = "TMPDIR" not in os.environ and os.access(on_disk, os.W_OK)
+    return on_disk if usable else Path(tempfile.gettempdir())
 
 
-def keep(room: tempfile.TemporaryDirectory[str]) -> None:
-    """Let the folder live until the process ends: weights are mapped from it."""
-    _KEPT.append(room)
+def _sweep(parent: Path) -> None:
+    for left in parent.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if left.is_symlink() or left.stat().st_uid != os.getuid():
+                continue
+            lock = os.open(left / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 def copy_into(room: Path, file: DataFile, *, follow_links: bool) -> None:

@@ -16,6 +16,7 @@ Arrays = dict[str, NDArray[Any]]
 
 _QUIET = 4
 _LONGEST = 300
+_MEMORY = re.compile("bad_alloc|bad allocation|[Ff]ailed to allocate|not enough memory")
 _NUMPY = {
     "tensor(float)": "float32",
     "tensor(double)": "float64",
@@ -61,10 +62,8 @@ def open_session(
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except MemoryError:
-        raise
     except Exception as error:  # noqa: BLE001  # onnxruntime has a class of exception per status
-        raise ModelError(_said(error), where="session creation") from None
+        raise _refusal(error, "session creation") from None
 
 
 def shapes_for(
@@ -167,13 +166,15 @@ def run(session: Any, inputs: Arrays) -> list[NDArray[Any]]:
     """
     try:
         return list(session.run(None, inputs))
-    except MemoryError:
-        raise
     except Exception as error:  # noqa: BLE001  # as in open_session
-        message = _said(error)
-        if "bad_alloc" in message or "allocate" in message:
-            raise MemoryError(message) from None
-        raise ModelError(message, where="a run") from None
+        raise _refusal(error, "a run") from None
+
+
+def _refusal(error: Exception, where: str) -> Exception:
+    message = _said(error)
+    if isinstance(error, MemoryError) or _MEMORY.search(message):
+        return MemoryError(message)
+    return ModelError(message, where=where)
 
 
 def _said(error: Exception) -> str:
