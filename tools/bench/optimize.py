@@ -12,7 +12,7 @@ JOBS.toml has one table a model:
 
 Paths are relative to JOBS.toml; a metric's module is looked for beside it. Latency ratios carry the
 interval that the verdict rests on; peak memory is the sum over the command and its children,
-sampled every 50 ms.
+sampled every second: more often would disturb what is measured.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _watch(process: subprocess.Popen[bytes]) -> int:
 
     def sample() -> None:
         nonlocal peak
-        while not done.wait(0.05):
+        while not done.wait(1.0):
             total = 0
             with contextlib.suppress(psutil.Error):
                 root = psutil.Process(process.pid)
