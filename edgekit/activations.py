@@ -5,7 +5,9 @@ Everything here runs behind the native door: `native.call("calibrating", stream,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -38,8 +40,9 @@ def stream(model_file: Path, data: Dataset, names: Sequence[str], reducer: R) ->
     """Run `data` through the model once and give every named tensor to `reducer`.
 
     One sample at a time on one thread, so what a sample yields depends on nothing but the
-    sample. When the named tensors of the first sample exceed 256 MB, those of the others are
-    fetched in groups: several runs a sample, still one pass over the data.
+    sample; the next one runs while the reducer takes the last. When the named tensors of the
+    first sample exceed 256 MB, those of the others are fetched in groups: several runs a sample,
+    still one pass over the data.
 
     Args:
         model_file: an ONNX file; its external data beside it.
@@ -47,21 +50,48 @@ def stream(model_file: Path, data: Dataset, names: Sequence[str], reducer: R) ->
         names: tensors to expose; constants among them are given once a sample too.
         reducer: its `begin` is called for each sample and its `add` for each of its tensors.
     """
+    samples = data.samples()
+    total = len(data)
     groups = [list(names)]
     sessions = [_session(model_file, groups[0])]
-    for index, sample in enumerate(data.samples()):
-        feed = batched(sample)
+    sizes: dict[str, int] = {}
+    for sample in itertools.islice(samples, 1):
         reducer.begin(sample)
-        sizes: dict[str, int] = {}
-        for session, group in zip(sessions, groups, strict=True):
-            for name, values in zip(group, session.run(group, feed), strict=True):
-                sizes[name] = values.nbytes
-                reducer.add(name, values)
-        if sum(sizes.values()) > _GROUP_BYTES and len(groups) == 1:
-            groups = _groups(sizes)
-            sessions = [_session(model_file, group) for group in groups]
-        native.report(index + 1, len(data))
+        values = sessions[0].run(groups[0], batched(sample))
+        for name, array in zip(groups[0], values, strict=True):
+            sizes[name] = array.nbytes
+            reducer.add(name, array)
+        del values
+    if sum(sizes.values()) > _GROUP_BYTES:
+        groups = _groups(sizes)
+        sessions = [_session(model_file, group) for group in groups]
+    runs = (
+        (index, sample, session, group)
+        for index, sample in enumerate(samples, start=2)
+        for session, group in zip(sessions, groups, strict=True)
+    )
+    for index, sample, group, values in _ahead(runs):
+        if group is groups[0]:
+            reducer.begin(sample)
+        for name, array in zip(group, values, strict=True):
+            reducer.add(name, array)
+        native.report(index, total)
     return reducer
+
+
+def _ahead(
+    runs: Iterator[tuple[int, Sample, Any, list[str]]],
+) -> Iterator[tuple[int, Sample, list[str], list[Array]]]:
+    """Yield what each run gives, in order, while the next one is under way on another thread."""
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        last: tuple[int, Sample, list[str], Future[list[Array]]] | None = None
+        for index, sample, session, group in runs:
+            future = worker.submit(session.run, group, batched(sample))
+            if last is not None:
+                yield *last[:3], last[3].result()
+            last = index, sample, group, future
+        if last is not None:
+            yield *last[:3], last[3].result()
 
 
 def outputs_of(model_file: Path, samples: Sequence[Sample]) -> list[list[Array]]:
@@ -82,7 +112,6 @@ def _session(model_file: Path, names: list[str]) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    options.enable_cpu_mem_arena = False
     providers = ["CPUExecutionProvider"]
     if not names:
         return ort.InferenceSession(str(model_file), options, providers=providers)

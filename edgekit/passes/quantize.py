@@ -132,7 +132,7 @@ class _Work:
         data = self.context.data
         if data is None:
             raise CalibrationError("no data to calibrate with", where="quantize", remedy=_NO_DATA)
-        watching, names = observer_of(infer_shapes(self.model))
+        watching, names, empty = observer_of(infer_shapes(self.model))
         file = self.folder / "observed.onnx"
         graph.save(watching, file)
         seen: Calibration = native.call(
@@ -141,7 +141,7 @@ class _Work:
             file,
             data,
             names,
-            Calibration(),
+            empty,
             timeout_s=_START_S + _SAMPLE_S * len(data),
             memory_bytes=self._memory_bytes(),
             progress=lambda done, total: self.context.progress("calibrating", done, total),

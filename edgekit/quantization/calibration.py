@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from bisect import insort
 from dataclasses import dataclass, field
 
@@ -36,6 +37,7 @@ class Calibration:
     """What was seen; a reducer of `edgekit.activations.stream`.
 
     Attributes:
+        tensors: what is observed, in the order of `observation.EACH`.
         histograms: by tensor name.
         sums: int64, shape (channels,), by tensor name: each sample's channel means, summed.
         samples: how many were seen.
@@ -43,6 +45,7 @@ class Calibration:
             order or shards the data comes; at most `PROBES`, fewer when samples are large.
     """
 
+    tensors: tuple[str, ...] = ()
     histograms: dict[str, Histogram] = field(default_factory=dict)
     sums: dict[str, Integers] = field(default_factory=dict)
     samples: int = 0
@@ -57,35 +60,42 @@ class Calibration:
         self._keep(Probe(digest=digest.hexdigest(), sample=sample))
 
     def add(self, name: str, values: Array) -> None:
-        """Take one part of what is observed of one sample's tensor.
+        """Take one part of what is observed of one sample.
 
         Args:
-            name: of the tensor and the part, as `observation.observed` names them.
+            name: of the part, as `observation.observed` names it.
             values: that part.
 
         Raises:
-            CalibrationError: the tensor holds NaN or infinity.
+            CalibrationError: a tensor holds NaN or infinity.
         """
         tensor, part = split(name)
-        histogram = self.histograms.setdefault(tensor, Histogram.empty())
-        if part == "size":
-            histogram.size = max(histogram.size, int(values))
-        elif not np.isfinite(values).all():
-            raise CalibrationError(
-                "an activation is not finite",
-                where=tensor,
-                found="NaN or infinity",
-                remedy="check the data and the model in float first",
-            )
-        elif part == "low":
-            histogram.low = min(histogram.low, float(values))
-        elif part == "high":
-            histogram.high = max(histogram.high, float(values))
+        if not tensor:
+            self._take_each(part, values)
+        elif not math.isfinite(values.sum(dtype=np.float64)):
+            raise _not_finite(tensor)
         elif part == "some":
-            histogram.count(values.astype(np.float32, copy=False))
+            self._histogram(tensor).count(values.astype(np.float32, copy=False))
         else:
             steps = np.rint(values.astype(np.float64) / _MEAN_STEP).astype(np.int64)
             self.sums[tensor] = self.sums.get(tensor, np.zeros_like(steps)) + steps
+
+    def _take_each(self, part: str, values: Array) -> None:
+        for tensor, value in zip(self.tensors, values.tolist(), strict=True):
+            histogram = self._histogram(tensor)
+            if part == "size":
+                histogram.size = max(histogram.size, value)
+            elif not math.isfinite(value):
+                raise _not_finite(tensor)
+            elif part == "low":
+                histogram.low = min(histogram.low, value)
+            else:
+                histogram.high = max(histogram.high, value)
+
+    def _histogram(self, tensor: str) -> Histogram:
+        if tensor not in self.histograms:
+            self.histograms[tensor] = Histogram.empty()
+        return self.histograms[tensor]
 
     def mean_of(self, name: str) -> npt.NDArray[np.float64] | None:
         """Return the mean of each channel of a tensor, shape (channels,); None if unseen."""
@@ -97,6 +107,7 @@ class Calibration:
         """Return the calibration of both parts' data."""
         empty = Histogram.empty()
         both = Calibration(
+            tensors=self.tensors,
             histograms={
                 name: self.histograms.get(name, empty).merged(other.histograms.get(name, empty))
                 for name in self.histograms | other.histograms
@@ -121,3 +132,12 @@ class Calibration:
     def _room(probe: Probe) -> int:
         size = sum(array.nbytes for array in probe.sample.values())
         return max(2, min(PROBES, _PROBE_BYTES // max(size, 1)))
+
+
+def _not_finite(tensor: str) -> CalibrationError:
+    return CalibrationError(
+        "an activation is not finite",
+        where=tensor,
+        found="NaN or infinity",
+        remedy="check the data and the model in float first",
+    )

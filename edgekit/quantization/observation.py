@@ -7,7 +7,6 @@ where a unit with a weight reads it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import onnx_ir as ir
@@ -15,10 +14,11 @@ import onnx_ir as ir
 from edgekit.graph import Model
 from edgekit.quantization.histogram import POSITIONS
 
-PARTS = ("low", "high", "size", "some", "mean")
 _MARK = ":edgekit-"
 _AXES_ARE_INPUT = 18
 _UNKNOWN_AXIS = 64
+EACH = ("low", "high", "size")
+"""Names of outputs that hold one number for each observed tensor, in their order."""
 
 
 def observed(
@@ -26,37 +26,45 @@ def observed(
 ) -> tuple[Model, tuple[str, ...]]:
     """Return the model with observing nodes, and the names of what they yield.
 
+    Those are `EACH`, then `some` of each tensor, then the `mean` of each channel where wanted;
+    `split` tells the latter two apart.
+
     Args:
         model: with shapes inferred; where a shape is unknown all elements are taken.
-        tensors: activations to observe.
+        tensors: float32 activations to observe.
         axes: channel axis of those whose channel means are wanted.
     """
-    graph = model.editable()
-    values = {value.name: value for value in graph.graph.inputs}
-    values.update((value.name, value) for node in graph.graph for value in node.outputs)
-    flat = _constant(graph.graph, "flat", np.array([-1], np.int64))
-    added: list[ir.Node] = []
+    edited = model.editable()
+    graph = edited.graph
+    values = {value.name: value for value in graph.inputs}
+    values.update((value.name, value) for node in graph for value in node.outputs)
+    flat = _constant(graph, "flat", np.array([-1], np.int64))
+    each: dict[str, list[ir.Node]] = {part: [] for part in EACH}
+    reshapes, parts = [], []
     for name in tensors:
         value = values[name]
-        if value.dtype not in (None, ir.DataType.FLOAT):
-            continue
-        added.append(_node("ReduceMin", [value], name, "low", keepdims=0))
-        added.append(_node("ReduceMax", [value], name, "high", keepdims=0))
-        added.append(_node("Size", [value], name, "size"))
-        added.extend(_some(graph.graph, value, name, flat))
+        reshape = _node("Reshape", [value, flat], name, "flat")
+        line = reshape.outputs[0]
+        reshapes.append(reshape)
+        each["low"].append(_node("ReduceMin", [line], name, "low"))
+        each["high"].append(_node("ReduceMax", [line], name, "high"))
+        each["size"].append(_node("Shape", [line], name, "size"))
+        parts.append(_some(graph, line, value, name))
         if name in axes and value.shape is not None:
-            added.append(_mean(graph, value, name, axes[name]))
-    graph.graph.extend(added)
-    names = tuple(
-        node.outputs[0].name or ""
-        for node in added
-        if split(node.outputs[0].name or "")[1] in PARTS
-    )
-    return Model(ir=graph, name=model.name), names
+            parts.append(_mean(edited, value, name, axes[name]))
+    joined = [
+        _node("Concat", [node.outputs[0] for node in nodes], "", part, axis=0)
+        for part, nodes in each.items()
+        if nodes
+    ]
+    graph.extend([*reshapes, *(node for nodes in each.values() for node in nodes)])
+    graph.extend([*joined, *parts])
+    names = tuple(node.outputs[0].name or "" for node in (*joined, *parts))
+    return Model(ir=edited, name=model.name), names
 
 
 def split(name: str) -> tuple[str, str]:
-    """Return (tensor, part) of a name that `observed` gave."""
+    """Return (tensor, part) of a name that `observed` gave; no tensor for those of `EACH`."""
     tensor, _, part = name.rpartition(_MARK)
     return tensor, part
 
@@ -72,9 +80,7 @@ def step_of(shape: tuple[int, ...]) -> int:
     return step
 
 
-def _some(graph: ir.Graph, value: ir.Value, name: str, flat: ir.Value) -> Iterator[ir.Node]:
-    reshape = _node("Reshape", [value, flat], name, "flat")
-    yield reshape
+def _some(graph: ir.Graph, line: ir.Value, value: ir.Value, name: str) -> ir.Node:
     step = 1
     if value.shape is not None:
         axes = [axis if isinstance(axis, int) else _UNKNOWN_AXIS for axis in value.shape]
@@ -82,11 +88,11 @@ def _some(graph: ir.Graph, value: ir.Value, name: str, flat: ir.Value) -> Iterat
             axes[0] = 1
         step = step_of(tuple(axes))
     bounds = [
-        _constant(graph, f"{label}-{number}", np.array([number], np.int64))
+        _constant(graph, label, np.array([number], np.int64))
         for label, number in (("start", 0), ("end", np.iinfo(np.int64).max), ("axis", 0))
     ]
     stride = _constant(graph, f"step-{step}", np.array([step], np.int64))
-    yield _node("Slice", [reshape.outputs[0], *bounds, stride], name, "some")
+    return _node("Slice", [line, *bounds, stride], name, "some")
 
 
 def _mean(model: ir.Model, value: ir.Value, name: str, axis: int) -> ir.Node:

@@ -17,11 +17,11 @@ from edgekit.quantization.ranges import Method, Range, Reach, range_of
 from edgekit.quantization.units import units_of, weight_of
 
 
-def observer_of(model: Model) -> tuple[Model, tuple[str, ...]]:
-    """Return (a model that also yields what a plan needs to know, the names of that).
+def observer_of(model: Model) -> tuple[Model, tuple[str, ...], Calibration]:
+    """Return (a model that also yields what a plan needs, the names of that, what takes it).
 
-    `edgekit.activations.stream` of these names into an empty `Calibration` calibrates `model`,
-    whose shapes should have been inferred.
+    `edgekit.activations.stream` of the names into the empty calibration calibrates `model`, whose
+    shapes should have been inferred.
     """
     units, _ = units_of(model.ir.graph)
     axes = {
@@ -29,8 +29,13 @@ def observer_of(model: Model) -> tuple[Model, tuple[str, ...]]:
         for unit in units
         if unit.kind in WEIGHTED
     }
-    names = tuple(dict.fromkeys(name for unit in units for name in unit.tensors))
-    return observed(model, names, axes)
+    values = values_of(model.ir.graph)
+    tensors = tuple(
+        name
+        for name in dict.fromkeys(name for unit in units for name in unit.tensors)
+        if values[name].dtype in (None, ir.DataType.FLOAT)
+    )
+    return *observed(model, tensors, axes), Calibration(tensors=tensors)
 
 
 def plan_of(
