@@ -90,6 +90,8 @@ def _run(arguments: list[str] | None) -> int:
 
 def _answer(error: BaseException) -> int:
     """Say in one line what went wrong and return the exit code."""
+    if _interrupted(error):
+        return _say("interrupted; nothing was left half-written", EXIT_INTERRUPTED)
     match error:
         case EdgekitError():
             return _say(str(error), error.exit_code)
@@ -99,13 +101,20 @@ def _answer(error: BaseException) -> int:
             return _say(text if "--help" in text else f"{text}; see '{path} --help'", 2)
         case click.ClickException():
             return _say(error.format_message(), 2)
-        case KeyboardInterrupt() | click.Abort():
-            return _say("interrupted; nothing was left half-written", EXIT_INTERRUPTED)
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
             return _say(f"{where}{(error.strerror or str(error)).lower()}", 2)
         case _:
             return _report_fault(error)
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Say whether Ctrl-C is behind `error`: one that falls into an import comes as ImportError."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt | click.Abort):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _say(text: str, code: int) -> int:

@@ -270,7 +270,7 @@ class _Work:
             "placement": "measured" if measured else "target facts",
             "variants tried": len(search.tried),
             "sqnr_db on calibration samples": finite(kept.loss.sqnr_db),
-            "expected changed answers, pt": kept.loss.flips_pt,
+            "expected changed answers, pt": rounded(kept.loss.flips_pt),
             "loss of each unit alone, dB": {
                 name: finite(loss.sqnr_db) for name, loss in (kept.alone or {}).items()
             },
@@ -280,6 +280,11 @@ class _Work:
             facts["share of quantized units that are int8 kernels"] = share
         skipped = (*self.plan.skips, *kept.skips, *rest)
         return Outcome(model=result, changed=True, skipped=skipped, facts=facts)
+
+
+def rounded(value: float | None) -> float | None:
+    """Return a share of answers to a thousandth of a point: more digits mean nothing."""
+    return None if value is None else round(value, 3)
 
 
 def finite(value: float) -> float | None:

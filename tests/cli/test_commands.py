@@ -217,3 +217,15 @@ def test_ctrl_c_leaves_nothing(tmp_path, small_model, small_data):
     assert err.strip().splitlines()[-1].startswith("error: interrupted")
     assert list(tmp_path.iterdir()) == [tmp_path / "tmp"]
     assert [p for p in (tmp_path / "tmp").rglob("*") if p.is_file()] == []
+
+
+def test_ctrl_c_within_an_import_is_still_ctrl_c():
+    from edgekit.cli.main import _answer
+
+    try:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as interrupt:
+            raise ImportError("initialization failed") from interrupt
+    except ImportError as error:
+        assert _answer(error) == 130
