@@ -84,11 +84,11 @@ def _run(arguments: list[str] | None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # no traceback ever reaches the user
-        return _answer(error)
+        return answer(error)
     return code if isinstance(code, int) else 0
 
 
-def _answer(error: BaseException) -> int:
+def answer(error: BaseException) -> int:
     """Say in one line what went wrong and return the exit code."""
     if _interrupted(error):
         return _say("interrupted; nothing was left half-written", EXIT_INTERRUPTED)
