@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import importlib
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -73,7 +74,13 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    signal.signal(signal.SIGTERM, _terminated)
     sys.exit(_run(arguments))
+
+
+def _terminated(number: int, _frame: object) -> NoReturn:
+    """Leave in order, so that temporary folders and processes go, with the shell's exit code."""
+    sys.exit(128 + number)
 
 
 def _run(arguments: list[str] | None) -> int:
