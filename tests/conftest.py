@@ -1,6 +1,7 @@
 """Fixtures that several areas share."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+# A job in the background of a shell ignores Ctrl-C, and its children would, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def small_cnn() -> onnx.ModelProto:
