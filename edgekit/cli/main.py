@@ -75,7 +75,21 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     signal.signal(signal.SIGTERM, _terminated)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     sys.exit(_run(arguments))
+
+
+class _InterruptedError(KeyboardInterrupt):
+    """Ctrl-C as an exception of our own.
+
+    CPython marks a process whose `exec` (within an import, say) ended by KeyboardInterrupt itself,
+    and kills it by SIGINT at its end although the exception was answered since.
+    """
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise _InterruptedError
 
 
 def _terminated(number: int, _frame: object) -> NoReturn:

@@ -231,3 +231,23 @@ def test_ctrl_c_within_an_import_is_still_ctrl_c(tmp_path, monkeypatch):
     error.__cause__ = KeyboardInterrupt()
     assert answer(error) == 130
     assert answer(ImportError("initialization failed")) == 70
+
+
+def test_ctrl_c_within_exec_is_answered_with_the_exit_code(tmp_path):
+    (tmp_path / "started.py").write_text("""
+import importlib, os, signal
+main = importlib.import_module("edgekit.cli.main")
+main.cli.main = lambda **_: exec("os.kill(os.getpid(), signal.SIGINT)\\npass")
+main.main([])
+""")
+    ran = subprocess.run(
+        [sys.executable, "-m", "started"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr.strip()) == (
+        130,
+        "error: interrupted; nothing was left half-written",
+    )
