@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from edgekit.candidate import Candidate, Skip, StepRecord
 from edgekit.graph import TensorSpec
 from edgekit.judging import choose, judge
-from edgekit.measurement import Accuracy, Block, Measurement, Memory, Run, Setup
+from edgekit.measurement import Setup
 from edgekit.release import Budget, Step
 from edgekit.result import Cost, Finding, Plan, Result, versions
 
@@ -24,59 +24,16 @@ BUDGETS = (
 )
 
 
-def run(random, role, p50_s):
-    warm = p50_s * np.exp(0.02 * random.standard_normal((8, 25)) ** 2)
-    return Run(
-        role=role,
-        rounds=tuple(tuple(map(float, part)) for part in warm),
-        first_s=3 * p50_s,
-        load_s=0.05,
-        warmup_iterations=10,
-        settled=True,
-        memory=Memory(
-            peak_bytes=(90 << 20) if role == "original" else (62 << 20),
-            runtime_bytes=50 << 20,
-            weights_bytes=4 << 20,
-            arena_bytes=8 << 20,
-        ),
-    )
-
-
-def blocks(random, number, ratio, base_s=0.0044):
-    made = []
-    for index in range(number):
-        drift = np.exp(0.02 * random.standard_normal())
-        b = base_s * drift * ratio * np.exp(0.01 * random.standard_normal())
-        a = base_s * drift
-        order = (("original", a), ("candidate", b), ("candidate", b), ("original", a))
-        made.append(Block(index=index, runs=tuple(run(random, *each) for each in order)))
-    return tuple(made)
-
-
-def accuracy(number=2000, *, worse=12, better=9, right=1866, **options):
-    original = np.zeros(number)
-    original[:right] = 1.0
-    values = original.copy()
-    values[:worse] = 0.0
-    values[number - better :] = 1.0
-    given = {
-        "metric": "top1",
-        "better": "higher",
-        "values": tuple(values),
-        "original_values": tuple(original),
-        "agreement": 1 - (worse + better) / number,
-        "sqnr_db": 31.4,
-        "labelled": True,
-        "simulated": False,
-    }
-    return Accuracy(**{**given, **options})
-
-
 def build(
-    *, device="local", ratios=(0.98, 0.503), budgets=BUDGETS, simulated=False, model="resnet.onnx"
+    make,
+    *,
+    device="local",
+    ratios=(0.98, 0.503),
+    budgets=BUDGETS,
+    simulated=False,
+    model="resnet.onnx",
 ):
     """A job of two steps on a small residual network."""
-    random = np.random.default_rng(7)
     candidates = (
         Candidate(
             name="original", file=Path("/job/resnet.onnx"), sha256="a" * 64, size_bytes=1098775
@@ -123,24 +80,24 @@ def build(
             "governor": "unavailable",
         },
     )
-    null_blocks = blocks(random, 5, 1.0) if device else ()
+    timing = {"base_s": 0.0044, "samples": 200, "rounds": 8, "peak_bytes": 62 << 20}
+    null_blocks = make.blocks(5, **timing) if device else ()
     measurements = []
     for index, candidate in enumerate(candidates):
         number, ratio = ((5, 1.0), (5, ratios[0]), (10, ratios[1]))[index]
-        timed = null_blocks if index == 0 else blocks(random, number, ratio)
+        timed = null_blocks if index == 0 else make.blocks(number, ratio, **timing)
         measurements.append(
-            Measurement(
+            make.measurement(
                 candidate=candidate.name,
                 sha256=candidate.sha256,
                 size_bytes=candidate.size_bytes,
-                original_sha256="a" * 64,
                 original_size_bytes=1098775,
                 setup=setup,
                 blocks=timed if device else (),
                 null_blocks=null_blocks,
-                accuracy=accuracy(simulated=simulated)
+                accuracy=make.accuracy(lost=12, gained=9, simulated=simulated)
                 if index == 2
-                else accuracy(worse=0, better=0, sqnr_db=float("inf"), simulated=simulated),
+                else make.accuracy(lost=0, gained=0, sqnr_db=float("inf"), simulated=simulated),
             )
         )
     limits = tuple(Budget.parse(text) for text in budgets)
@@ -181,6 +138,6 @@ def build(
 
 
 @pytest.fixture
-def make_result():
+def make_result(make):
     """A builder of results."""
-    return build
+    return partial(build, make)
