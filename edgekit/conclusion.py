@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,7 +41,13 @@ def planned(job: Job, request: Request, original: Candidate) -> Result:
         model=job.file.name,
         original_sha256=original.sha256,
         target=request.target.name,
-        plan=_plan(request),
+        plan=Plan(
+            profile=request.profile.name,
+            steps=request.profile.steps,
+            objective=request.profile.objective,
+            metric=request.profile.metric,
+            budgets=request.budgets,
+        ),
         inputs=job.model.inputs,
         outputs=job.model.outputs,
         candidates=(original,),
@@ -50,16 +56,6 @@ def planned(job: Job, request: Request, original: Candidate) -> Result:
         ruling="inconclusive",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=versions(),
-    )
-
-
-def _plan(request: Request) -> Plan:
-    return Plan(
-        profile=request.profile.name,
-        steps=request.profile.steps,
-        objective=request.profile.objective,
-        metric=request.profile.metric,
-        budgets=request.budgets,
     )
 
 
@@ -75,13 +71,8 @@ def concluded(
     choice = judging.choose(measurements, verdicts, request.profile.objective)
     model = made.models.get(choice.candidate, job.model)
     ruling = next(item.ruling for item in verdicts if item.candidate == choice.candidate)
-    return Result(
-        model=job.file.name,
-        original_sha256=original.sha256,
-        target=request.target.name,
-        plan=_plan(request),
-        inputs=job.model.inputs,
-        outputs=job.model.outputs,
+    return replace(
+        planned(job, request, original),
         candidates=(original, *made.candidates),
         declined=made.declined,
         measurements=measurements,
@@ -95,8 +86,6 @@ def concluded(
             Finding(severity=found.severity, where=found.where, what=found.what)
             for found in lint(model, request.target)
         ),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=versions(),
     )
 
 
