@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """Return `text` with what a terminal would obey replaced: escapes and other controls."""
+    return "".join(c if c.isprintable() or c in " \n" else "\ufffd" for c in text)
+
+
 class EdgekitError(Exception):
     """Something the caller can act on.
 

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import rich_click as click
 
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, printable
 
 COMMANDS = (
     "demo",
@@ -139,8 +139,7 @@ def _interrupted(error: BaseException | None) -> bool:
 
 
 def _say(text: str, code: int) -> int:
-    printable = "".join(c if c.isprintable() else "?" for c in text)
-    click.echo(f"error: {printable}", err=True)
+    click.echo(f"error: {' '.join(printable(text).split())}", err=True)
     return code
 
 

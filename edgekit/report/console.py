@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgekit import units
+from edgekit.errors import printable
 from edgekit.graph import Costs, NodeCost, TensorSpec
 from edgekit.judging import Check, Ruling, Verdict
 from edgekit.measurement import Measurement
@@ -152,7 +153,7 @@ def _checks(checks: Sequence[Check]) -> Table:
 
 
 def _text(text: str, style: str = "") -> Text:
-    return Text(view.printable(text), style=style)
+    return Text(printable(text), style=style)
 
 
 def _ruling(ruling: Ruling | None) -> Text:

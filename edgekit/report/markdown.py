@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from edgekit.errors import printable
 from edgekit.judging import Check, Verdict
 from edgekit.report import story, view
 from edgekit.report.view import Cell, Row
@@ -91,9 +92,9 @@ def _places(where: tuple[str, ...], shown: int = 8) -> str:
 
 def _text(text: str) -> str:
     """Escape text so that no name can become markup, a link or a new line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(view.printable(text).split()))
+    return _SPECIAL.sub(r"\\\1", " ".join(printable(text).split()))
 
 
 def _code(text: str) -> str:
-    quoted = " ".join(view.printable(text).split()).replace("`", "'").replace("|", "\\|")
+    quoted = " ".join(printable(text).split()).replace("`", "'").replace("|", "\\|")
     return f"`{quoted}`"

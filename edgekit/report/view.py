@@ -48,11 +48,6 @@ class Row:
     ruling: Ruling | None
 
 
-def printable(text: str) -> str:
-    """Return `text` with what a terminal would obey replaced: escapes and other controls."""
-    return "".join(c if c.isprintable() or c in " \n" else "\ufffd" for c in text)
-
-
 def rows(result: Result) -> tuple[Row, ...]:
     """Return the table of candidates, the original first."""
     return tuple(_row(result, candidate) for candidate in result.candidates)
