@@ -31,6 +31,25 @@ _ROTATED = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """How the user wants a model run, and who is told what is going on.
+
+    Attributes:
+        device: name of what measures; None for this machine where it is of the target's kind.
+        threads: intra-op threads.
+        batch: samples per inference.
+        shapes: shapes of inputs with dynamic axes.
+        progress: called with (what is being done, done so far, in all).
+    """
+
+    device: str | None
+    threads: int
+    batch: int
+    shapes: dict[str, tuple[int, ...]] | None
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A request, resolved and checked: what is measured, where, and how.
 
@@ -61,22 +80,13 @@ def budgets_of(profile: tuple[Budget, ...], texts: tuple[str, ...]) -> tuple[Bud
 
 @contextmanager
 def open_job(
-    file: Path,
-    model: Model,
-    target: Target,
-    *,
-    device: str | None,
-    threads: int,
-    batch: int,
-    shapes: dict[str, tuple[int, ...]] | None,
-    data: Dataset | None,
-    progress: Progress,
+    file: Path, model: Model, target: Target, conditions: Conditions, *, data: Dataset | None
 ) -> Iterator[Job]:
     """Connect to the device, make the workspace, and settle shapes and inputs for timing."""
-    concrete = shapes_for(model, shapes or {}, batch, data)
+    concrete = shapes_for(model, conditions.shapes or {}, conditions.batch, data)
     with (
         tempfile.TemporaryDirectory(prefix="edgekit-") as workspace,
-        device_for(target, device) as measuring,
+        device_for(target, conditions.device) as measuring,
     ):
         yield Job(
             file=file,
@@ -84,13 +94,13 @@ def open_job(
             device=measuring,
             running=Running(
                 target=target,
-                threads=threads,
-                batch=batch,
+                threads=conditions.threads,
+                batch=conditions.batch,
                 shapes=concrete,
                 inputs=timing_inputs(data, concrete),
             ),
             workspace=Path(workspace),
-            progress=progress,
+            progress=conditions.progress,
         )
 
 

@@ -22,6 +22,7 @@ from edgekit.conclusion import (
 from edgekit.dataset import Dataset, held_out, open_data
 from edgekit.graph import Model
 from edgekit.job import (
+    Conditions,
     budgets_of,
     check_batch_axis,
     check_file_out,
@@ -97,17 +98,10 @@ def optimize(
     folder = Path(out) if out is not None else Path(f"{file.stem}-{request.target.name}.bundle")
     bundle.check_out(folder, force=force)
     loaded, calibration, judged_by = _load(file, data, evaluation, request.profile, progress)
-    with open_job(
-        file,
-        loaded,
-        request.target,
-        device=device,
-        threads=threads,
-        batch=batch,
-        shapes=shapes,
-        data=calibration,
-        progress=progress,
-    ) as job:
+    conditions = Conditions(
+        device=device, threads=threads, batch=batch, shapes=shapes, progress=progress
+    )
+    with open_job(file, loaded, request.target, conditions, data=calibration) as job:
         original = original_candidate(file)
         if dry_run:
             return planned(job, request, original)
@@ -184,17 +178,10 @@ def quantize(
     the_target = targets.load(target)
     check_file_out(written, force=force)
     loaded, calibration, _ = _load(file, data, data, None, progress)
-    with open_job(
-        file,
-        loaded,
-        the_target,
-        device=device,
-        threads=threads,
-        batch=batch,
-        shapes=shapes,
-        data=calibration,
-        progress=progress,
-    ) as job:
+    conditions = Conditions(
+        device=device, threads=threads, batch=batch, shapes=shapes, progress=progress
+    )
+    with open_job(file, loaded, the_target, conditions, data=calibration) as job:
         context = context_of(job, calibration)
         simplified, _record = apply(passes.Simplify(), loaded, context)
         result, record = apply(passes.Quantize(), simplified, context)

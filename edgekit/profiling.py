@@ -14,7 +14,7 @@ from edgekit.dataset import Dataset, open_data
 from edgekit.devices import LocalDevice
 from edgekit.errors import BaselineMissingError, UsageError
 from edgekit.graph import Model
-from edgekit.job import Job, open_job, original_candidate, silent
+from edgekit.job import Conditions, Job, open_job, original_candidate, silent
 from edgekit.judging import Check
 from edgekit.measurement import Accuracy, Interval, Measurement
 from edgekit.metrics import METRICS
@@ -86,17 +86,10 @@ def profile(
     if other != file:
         _check_same_inputs(loaded, graph.load(other))
     data = open_data(evaluation, loaded) if evaluation is not None else None
-    with open_job(
-        file,
-        loaded,
-        local_target(),
-        device=device,
-        threads=threads,
-        batch=batch,
-        shapes=shapes,
-        data=data,
-        progress=progress,
-    ) as job:
+    conditions = Conditions(
+        device=device, threads=threads, batch=batch, shapes=shapes, progress=progress
+    )
+    with open_job(file, loaded, local_target(), conditions, data=data) as job:
         return _measured(job, other, data)
 
 
