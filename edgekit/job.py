@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit import graph
+from edgekit import target as targets
 from edgekit.bench import Running
 from edgekit.candidate import Candidate, StepRecord
 from edgekit.dataset import Dataset
-from edgekit.devices import Device, open_device
+from edgekit.devices import Device, LocalDevice, open_device
 from edgekit.errors import DataError, ModelError, OutputError, UsageError
 from edgekit.graph import Model, TensorSpec
 from edgekit.passes import Progress
@@ -127,6 +129,25 @@ def device_for(target: Target, name: str | None) -> Iterator[Device | None]:
                 expected=f"{'/'.join(target.architectures)} with {target.providers[0]}",
                 remedy="name a device of that kind, or another --target",
             )
+
+
+def local_target() -> Target:
+    """Return the target whose kind this machine is.
+
+    Raises:
+        UsageError: none of the shipped ones.
+    """
+    with LocalDevice() as device:
+        providers = device.providers()
+    known = [targets.load(name) for name in targets.names()]
+    for target in known:
+        if target.is_local(providers):
+            return target
+    raise UsageError(
+        "no target is of this machine's kind",
+        found=platform.machine(),
+        expected=f"one of {sorted({a for t in known for a in t.architectures})}",
+    )
 
 
 def shapes_for(

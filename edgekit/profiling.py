@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from edgekit import bench, bundle, graph, judging
-from edgekit import target as targets
 from edgekit.candidate import Candidate
 from edgekit.dataset import Dataset, open_data
-from edgekit.devices import LocalDevice
 from edgekit.errors import BaselineMissingError, UsageError
 from edgekit.graph import Model
-from edgekit.job import Conditions, Job, open_job, original_candidate, silent
+from edgekit.job import Conditions, Job, local_target, open_job, original_candidate, silent
 from edgekit.judging import Check
 from edgekit.measurement import Accuracy, Interval, Measurement
 from edgekit.metrics import METRICS
 from edgekit.passes import Progress
 from edgekit.stages import accuracies, compare, first_look, setup_of
-from edgekit.target import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,25 +87,6 @@ def profile(
     )
     with open_job(file, loaded, local_target(), conditions, data=data) as job:
         return _measured(job, other, data)
-
-
-def local_target() -> Target:
-    """Return the target whose kind this machine is.
-
-    Raises:
-        UsageError: none of the shipped ones.
-    """
-    with LocalDevice() as device:
-        providers = device.providers()
-    known = [targets.load(name) for name in targets.names()]
-    for target in known:
-        if target.is_local(providers):
-            return target
-    raise UsageError(
-        "no target is of this machine's kind",
-        found=platform.machine(),
-        expected=f"one of {sorted({a for t in known for a in t.architectures})}",
-    )
 
 
 def _measured(job: Job, other: Path, data: Dataset | None) -> Profiled:
