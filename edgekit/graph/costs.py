@@ -103,6 +103,21 @@ def costs(model: Model, shapes: dict[str, tuple[int, ...]]) -> Costs:
     )
 
 
+def concrete_shapes(model: Model, shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every value of the main graph at these input shapes, by name.
+
+    Shapes that inference cannot tell are read off one run of the model in a native child.
+
+    Raises:
+        ModelError: the model does not run at these shapes.
+    """
+    sizes = _sizes(infer_shapes(model, shapes), shapes)
+    values = [*model.ir.graph.inputs, *model.ir.graph.initializers.values()]
+    values += [value for node in model.ir.graph for value in node.outputs]
+    found = {value.name or "": sizes.shape(value) for value in values}
+    return {name: shape for name, shape in found.items() if name and shape is not None}
+
+
 class _Sizes:
     """Concrete shapes of all values, by name."""
 
