@@ -1,0 +1,261 @@
+"""Residual blocks: out = x + f(x) becomes x.
+
+f is everything that serves the Add alone. A whole layer of a transformer is two such blocks in a
+row, x + attention(norm(x)) and x + mlp(norm(x)); removing both removes the layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from edgekit.candidate import Skip
+from edgekit.graph import Model, costs
+from edgekit.graph.surgery import constant_of
+from edgekit.pruning.branches import Branch, Flow, has_graph
+from edgekit.pruning.layers import Layer, layers_of
+
+_RANGE_KEEPING = {"MaxPool", "Identity"}
+_UNBOUNDED = (-math.inf, math.inf)
+_BOTH = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A residual block, exit = entry + f(entry), or the same behind an activation.
+
+    The activation is part of the block where it would leave the entry as it is: the ReLU after
+    the Add when the entry comes from a ReLU itself. Any other one stays when the block goes.
+
+    Attributes:
+        name: of the Add.
+        entry: the value that runs around the branch.
+        exit: the value that the entry takes the place of.
+        nodes: names of what goes with the block, in graph order, the Add among them.
+        macs: multiply-adds of the branch.
+    """
+
+    name: str
+    entry: str
+    exit: str
+    nodes: tuple[str, ...]
+    macs: int
+
+
+def blocks(
+    model: Model, shapes: dict[str, tuple[int, ...]]
+) -> tuple[tuple[Block, ...], tuple[Skip, ...]]:
+    """Return the residual blocks that can be removed, and the Adds of two branches that cannot.
+
+    Blocks are nested or apart, never crossed; they come in the order of their Adds. A branch may
+    read values that do not depend on the entry, too: a mask, an encoder's output.
+
+    Args:
+        model: with constants as initializers.
+        shapes: of every input that has a dynamic axis.
+
+    Raises:
+        ModelError: the model does not run at these shapes.
+    """
+    flow = Flow.of(model.ir.graph)
+    cost = {node.name: node for node in costs(model, shapes).nodes}
+    macs = {name: node.macs for name, node in cost.items()}
+    known = {spec.name: shapes.get(spec.name, spec.shape) for spec in model.inputs}
+    for node in flow.nodes:
+        if node.name in cost:
+            known[node.outputs[0].name or ""] = cost[node.name].output_shape
+    found: list[Block] = []
+    refused: list[Skip] = []
+    for node in flow.nodes:
+        result = _block_at(node, flow, macs)
+        if isinstance(result, Skip):
+            refused.append(result)
+        elif result is not None and known.get(result.entry) == known[node.outputs[0].name or ""]:
+            found.append(result)
+        elif result is not None:
+            reason = f"its skip {result.entry} is broadcast, or of unknown shape"
+            refused.append(Skip(where=result.name, reason=reason))
+    return tuple(found), tuple(refused)
+
+
+def without(model: Model, removed: Sequence[Block]) -> Model:
+    """Return the model without these blocks: what read their exits reads their entries.
+
+    Nodes and initializers that nothing reads any more are gone; all names that stay are as they
+    were, those of the outputs, too.
+
+    Args:
+        model: the one that was searched for blocks, or one made of it with the same names.
+        removed: blocks in any order, of nested ones one or both.
+    """
+    graph = model.editable()
+    values = {value.name: value for node in graph.graph for value in node.outputs}
+    values |= {value.name: value for value in graph.graph.inputs}
+    position = {node.name: index for index, node in enumerate(graph.graph)}
+    for block in sorted(removed, key=lambda block: position[block.name]):
+        entry, left = values[block.entry], values[block.exit]
+        if left.is_graph_output():
+            left.replace_all_uses_with(_relay(left, entry, block.name), replace_graph_outputs=True)
+        else:
+            left.replace_all_uses_with(entry)
+        values[block.exit] = entry
+    RemoveUnusedNodesPass()(graph)
+    return Model(ir=graph, name=model.name)
+
+
+def _relay(output: ir.Value, source: ir.Value, name: str) -> ir.Value:
+    """Return a new value that is `source` under the name of a graph output."""
+    node = ir.node("Identity", [source], name=name)
+    new = node.outputs[0]
+    new.name, output.name = output.name, None
+    new.shape, new.type = output.shape, output.type
+    last = output.producer()
+    if last is not None and last.graph is not None:
+        last.graph.insert_after(last, node)
+    return new
+
+
+def targets(model: Model, removed: Sequence[Block]) -> dict[str, str]:
+    """Return what the layer before removed blocks should reach now.
+
+    What is left of removed blocks in a row is their entry. Where nothing else reads that, the
+    layer that writes it (the last one of the kept block before, or one without a skip) can be
+    refitted to the dense value at the end of the row. Where an activation ends the blocks, both
+    are taken before it.
+
+    Args:
+        model: dense.
+        removed: blocks of it.
+
+    Returns:
+        By the name of the layer's Conv, Gemm or MatMul: the name of the dense value that its own
+        output is to reach, or that output plus the skip if there is one. Nothing for blocks that
+        follow the model's input or another activation.
+    """
+    values = {value.name: value for node in model.ir.graph for value in node.outputs}
+    layers = {layer.output: layer for layer in layers_of(model.ir.graph)}
+    following: dict[str, Block] = {}
+    for block in sorted(removed, key=lambda block: len(block.nodes)):
+        following[block.entry] = block
+    found = {}
+    for start in sorted(following.keys() - {block.exit for block in following.values()}):
+        end = start
+        while end in following and end in values and _only_in(values[end], following[end]):
+            end = following[end].exit
+        if end == start:
+            continue
+        source, reached = values[start], values[end]
+        last, maker = reached.producer(), source.producer()
+        if last is not None and last.op_type != "Add":
+            if maker is None or _bounds(maker) != _bounds(last):
+                continue
+            source, reached = _read(maker), _read(last)
+        layer = _writer(source, layers)
+        if layer is not None:
+            found[layer.node] = reached.name or ""
+    return found
+
+
+def _only_in(value: ir.Value, block: Block) -> bool:
+    nodes = set(block.nodes)
+    return not value.is_graph_output() and all(user.name in nodes for user in value.consumers())
+
+
+def _writer(value: ir.Value, layers: Mapping[str, Layer]) -> Layer | None:
+    """Return the layer that makes `value`, or else the larger one that ends in its Add."""
+    node = value.producer()
+    if value.name in layers or node is None or node.op_type != "Add":
+        return layers.get(value.name or "")
+    addends = [addend for addend in node.inputs if addend and len(addend.consumers()) == 1]
+    found = [layers[addend.name or ""] for addend in addends if addend.name in layers]
+    return max(found, key=lambda layer: layer.columns, default=None)
+
+
+def _read(node: ir.Node) -> ir.Value:
+    value = node.inputs[0]
+    assert value is not None  # noqa: S101  # an activation has an operand
+    return value
+
+
+def _block_at(add: ir.Node, flow: Flow, macs: Mapping[str, int]) -> Block | Skip | None:
+    """Return the block that ends in `add`, or why it cannot go; None where there is none."""
+    inputs = [value for value in add.inputs if value in flow.varying]
+    if add.op_type != "Add" or len(set(inputs)) != _BOTH:
+        return None
+    refusal = None
+    costly = 0
+    for skip, addend in (inputs, inputs[::-1]):
+        branch = flow.branch(addend, add, skip)
+        cost = sum(macs.get(node.name or "", 0) for node in branch.nodes)
+        costly += cost > 0
+        inner = [value for value in branch.entries if flow.depends(value, skip)]
+        if inner:
+            refusal = _shared(inner[0], branch, add)
+        elif cost and not _carried(skip).isdisjoint(branch.entries):
+            return _block(skip, add, branch, cost)
+    if refusal is None and costly == _BOTH:
+        refusal = "no identity runs around a branch: both addends are computed"
+    return None if refusal is None else Skip(where=add.name or "", reason=refusal)
+
+
+def _carried(skip: ir.Value) -> set[ir.Value]:
+    """Return the values that run on in `skip` as they are: it, and what was added to get it."""
+    node = skip.producer()
+    addends = node.inputs if node is not None and node.op_type == "Add" else ()
+    return {skip, *(value for value in addends if value is not None)}
+
+
+def _shared(value: ir.Value, branch: Branch, add: ir.Node) -> str:
+    """Return why a branch cannot go that reads `value`, which depends on the skip."""
+    node = value.producer()
+    if node is not None and has_graph(node):
+        return f"its branch holds {node.name}, a {node.op_type} with a graph of its own"
+    own = {add, *branch.nodes}
+    others = [user.name or "" for user in value.consumers() if user not in own]
+    if value.is_graph_output():
+        others.append("the model's user")
+    return f"inside its branch {value.name} is read by {', '.join(others)}, too"
+
+
+def _block(skip: ir.Value, add: ir.Node, branch: Branch, macs: int) -> Block:
+    last = add
+    users = add.outputs[0].consumers()
+    if len(users) == 1 and not add.outputs[0].is_graph_output() and _passes(users[0], skip):
+        last = users[0]
+    nodes = dict.fromkeys((*branch.nodes, add, last))
+    return Block(
+        name=add.name or "",
+        entry=skip.name or "",
+        exit=last.outputs[0].name or "",
+        nodes=tuple(node.name or "" for node in nodes),
+        macs=macs,
+    )
+
+
+def _passes(activation: ir.Node, value: ir.Value) -> bool:
+    """Say whether `activation` is one that returns `value` as it is."""
+    low, high = _bounds(activation)
+    maker = value.producer()
+    while maker is not None and maker.op_type in _RANGE_KEEPING:
+        maker = _read(maker).producer()
+    lowest, highest = _UNBOUNDED if maker is None else _bounds(maker)
+    return (low, high) != _UNBOUNDED and low <= lowest and highest <= high
+
+
+def _bounds(node: ir.Node) -> tuple[float, float]:
+    """Return the range to which a Relu or Clip cuts its input; unbounded for anything else."""
+    if node.op_type == "Relu":
+        return 0.0, math.inf
+    if node.op_type != "Clip":
+        return _UNBOUNDED
+    bounds = list(_UNBOUNDED)
+    for index, value in enumerate(node.inputs[1:3]):
+        bound = None if value is None else constant_of(value)
+        if value is not None and bound is None:
+            return _UNBOUNDED
+        bounds[index] = bounds[index] if bound is None else float(bound.item())
+    return bounds[0], bounds[1]
