@@ -1,0 +1,186 @@
+"""Which group gives up how much: from a table of losses and a budget to counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.errors import UsageError
+from edgekit.pruning.budget import Cost, Counts
+from edgekit.pruning.coupling import ChannelGroup, Coupling, Keep
+
+Scores = npt.NDArray[np.float64]
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """What cutting one group costs.
+
+    Attributes:
+        group: its name.
+        counts: how many channels were kept, descending; the first is all of them.
+        losses: mean squared change of the outputs relative to their variance, at each count; the
+            first is 0.
+    """
+
+    group: str
+    counts: tuple[int, ...]
+    losses: tuple[float, ...]
+
+    def at(self, count: int) -> float:
+        """Return the loss at a count, interpolated between measured ones; it never falls."""
+        worst = np.maximum.accumulate(self.losses)
+        return float(np.interp(count, self.counts[::-1], worst[::-1]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What was decided about one group, and what it alone is expected to cost.
+
+    Attributes:
+        loss: see `Losses`; None where nothing was measured.
+    """
+
+    group: str
+    channels: int
+    kept: int
+    loss: float | None = None
+
+
+def by_loss(
+    table: Sequence[Losses], allowed: Sequence[tuple[int, ...]], cost: Cost, limit: float
+) -> Counts:
+    """Return the counts of one global ranking: the least loss for what is saved goes first.
+
+    Greedy over all lower counts of every group, so that a step that saves little does not hide a
+    larger one that saves much. The counts for a lower limit are never above those for a higher.
+
+    Args:
+        table: what each group costs.
+        allowed: counts that each may keep, descending, as `levels.allowed` gives them.
+        cost: what is limited.
+        limit: in its unit.
+
+    Raises:
+        UsageError: even the least counts cost more.
+    """
+    check_reachable(allowed, cost, limit)
+    losses = [
+        np.array([row.at(count) for count in counts])
+        for row, counts in zip(table, allowed, strict=True)
+    ]
+    options = [np.array(counts) for counts in allowed]
+    places = np.zeros(len(allowed), np.int64)
+    counts = dense(allowed)
+    spent = cost.total(counts)
+    prices = np.full(len(allowed), np.inf)
+    targets = np.zeros(len(allowed), np.int64)
+    stale = np.arange(len(allowed))
+    while spent > limit * (1 + _ROUNDING):
+        for group in stale.tolist():
+            place = int(places[group])
+            saved = cost.savings(counts, group, options[group][place + 1 :])
+            lost = losses[group][place + 1 :] - losses[group][place]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                price = np.where(saved > _ROUNDING * spent, lost / saved, np.inf)
+            best = int(np.argmin(price)) if len(price) else 0
+            prices[group] = price[best] if len(price) else np.inf
+            targets[group] = place + 1 + best
+        group = int(np.argmin(prices))
+        if not np.isfinite(prices[group]):
+            break
+        place, target = int(places[group]), int(targets[group])
+        before = counts.copy()
+        counts[group] = options[group][target]
+        spent = cost.total(counts)
+        if spent <= limit * (1 + _ROUNDING):
+            return _first_within(before, group, options[group][place + 1 : target + 1], cost, limit)
+        places[group] = target
+        stale = cost.touched_by(group)
+    return counts
+
+
+def uniform(allowed: Sequence[tuple[int, ...]], cost: Cost, limit: float) -> Counts:
+    """Return the counts of one share for all groups: the largest share within the limit.
+
+    Raises:
+        UsageError: even the least counts cost more.
+    """
+    check_reachable(allowed, cost, limit)
+    shares = sorted(
+        {count / counts[0] for counts in allowed for count in counts},
+        reverse=True,
+    )
+    low, high = 0, len(shares) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if cost.total(_at_share(allowed, shares[middle])) <= limit * (1 + _ROUNDING):
+            high = middle
+        else:
+            low = middle + 1
+    return _at_share(allowed, shares[low])
+
+
+def check_reachable(allowed: Sequence[tuple[int, ...]], cost: Cost, limit: float) -> None:
+    """Raise a UsageError unless the least counts stay within the limit."""
+    whole = cost.total(dense(allowed))
+    least = cost.total(np.array([counts[-1] for counts in allowed], np.int64))
+    if least > limit * (1 + _ROUNDING):
+        raise UsageError(
+            "the budget cannot be reached by removing channels",
+            where="prune",
+            found=f"{limit / whole:.1%} of the model",
+            expected=f"at least {least / whole:.1%}",
+            remedy=f"keep {least / whole + 5e-3:.2f} or more, or see `edgekit inspect --groups` "
+            "for what is pinned and why",
+        )
+
+
+def dense(allowed: Sequence[tuple[int, ...]]) -> Counts:
+    """Return the counts that keep everything."""
+    return np.array([counts[0] for counts in allowed], np.int64)
+
+
+def flags(
+    coupling: Coupling,
+    groups: Sequence[ChannelGroup],
+    scores: Mapping[str, Scores],
+    counts: Counts,
+) -> Keep:
+    """Return which channels stay: of each group those with the highest scores.
+
+    Args:
+        coupling: of the model.
+        groups: those that are cut; all others stay whole.
+        scores: by group name, one a channel.
+        counts: how many channels of each of `groups` stay.
+    """
+    keep = coupling.everything()
+    for group, count in zip(groups, counts.tolist(), strict=True):
+        order = np.argsort(scores[group.name], kind="stable")
+        keep[group.channels[order[: len(order) - count]]] = False
+    return keep
+
+
+def _at_share(allowed: Sequence[tuple[int, ...]], share: float) -> Counts:
+    """Return for each group the largest allowed count within this share of it."""
+    found = [
+        next((count for count in counts if count <= share * counts[0] + _ROUNDING), counts[-1])
+        for counts in allowed
+    ]
+    return np.array(found, np.int64)
+
+
+def _first_within(
+    counts: Counts, group: int, options: npt.NDArray[np.int64], cost: Cost, limit: float
+) -> Counts:
+    """Return the counts with the first of one group's options that is within the limit."""
+    for option in options.tolist():
+        counts[group] = option
+        if cost.total(counts) <= limit * (1 + _ROUNDING):
+            break
+    return counts

@@ -1,0 +1,196 @@
+"""What a budget limits, as a function of how many channels each group keeps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.pruning.coupling import FIXED, ChannelGroup, Coupling, Ids
+
+Counts = npt.NDArray[np.int64]
+"""How many channels each group keeps, in the order of the groups."""
+Savings = npt.NDArray[np.float64]
+
+
+class Cost(Protocol):
+    """What is limited: multiply-adds, parameters, seconds."""
+
+    def total(self, counts: Counts) -> float:
+        """Return the cost of the whole model."""
+        ...
+
+    def savings(self, counts: Counts, group: int, options: Counts) -> Savings:
+        """Return what is saved by giving one group each of these counts, the others left alone."""
+        ...
+
+    def touched_by(self, group: int) -> Counts:
+        """Return the groups whose savings depend on the count of this one, itself included."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Axis:
+    """The share of an axis that is left: `fixed` + sum of `slopes` x counts of `groups`."""
+
+    fixed: float
+    groups: Counts
+    slopes: Savings
+
+    def share(self, counts: Counts) -> float:
+        return self.fixed + float(self.slopes @ counts[self.groups])
+
+    def shares(self, counts: Counts, group: int, options: Counts) -> Savings:
+        slope = float(self.slopes[self.groups == group].sum())
+        found: Savings = self.share(counts) + slope * (options - counts[group])
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductCost:
+    """A sum of products of axis lengths: multiply-adds, or the elements of weights.
+
+    Attributes:
+        constant: what no group changes.
+        terms: (amount at full length, the axes that groups shorten) of each product.
+        of_group: numbers of the terms that each group is part of.
+    """
+
+    constant: float
+    terms: tuple[tuple[float, tuple[_Axis, ...]], ...]
+    of_group: tuple[tuple[int, ...], ...]
+
+    def total(self, counts: Counts) -> float:
+        """See `Cost`."""
+        return self.constant + sum(
+            amount * math.prod(axis.share(counts) for axis in axes) for amount, axes in self.terms
+        )
+
+    def savings(self, counts: Counts, group: int, options: Counts) -> Savings:
+        """See `Cost`."""
+        saved = np.zeros(len(options))
+        for term in self.of_group[group]:
+            amount, axes = self.terms[term]
+            now = math.prod(axis.share(counts) for axis in axes)
+            then = np.ones(len(options))
+            for axis in axes:
+                then *= axis.shares(counts, group, options)
+            saved += amount * (now - then)
+        return saved
+
+    def touched_by(self, group: int) -> Counts:
+        """See `Cost`."""
+        axes = (axis for term in self.of_group[group] for axis in self.terms[term][1])
+        return np.unique(np.concatenate([[group], *(axis.groups for axis in axes)])).astype(int)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyCost:
+    """Latency from a table of what was measured; savings of groups add up.
+
+    Attributes:
+        dense_us: latency of the dense model, microseconds.
+        saved_us: for each group what is saved at each count from 0 to all of its channels.
+    """
+
+    dense_us: float
+    saved_us: tuple[Savings, ...]
+
+    def total(self, counts: Counts) -> float:
+        """See `Cost`."""
+        saved = sum(float(row[c]) for row, c in zip(self.saved_us, counts, strict=True))
+        return self.dense_us - saved
+
+    def savings(self, counts: Counts, group: int, options: Counts) -> Savings:
+        """See `Cost`."""
+        row = self.saved_us[group]
+        saved: Savings = row[options] - row[counts[group]]
+        return saved
+
+    def touched_by(self, group: int) -> Counts:
+        """See `Cost`."""
+        return np.array([group])
+
+
+def macs_cost(coupling: Coupling, groups: Sequence[ChannelGroup]) -> ProductCost:
+    """Return the multiply-adds as a function of the counts of `groups`."""
+    return _product_cost(
+        coupling, groups, [(float(product.macs), product.axes) for product in coupling.products]
+    )
+
+
+def parameters_cost(coupling: Coupling, groups: Sequence[ChannelGroup]) -> ProductCost:
+    """Return the elements of all initializers as a function of the counts of `groups`."""
+    products = []
+    for name, value in coupling.model.ir.graph.initializers.items():
+        shape = () if value.shape is None else tuple(map(int, value.shape.numpy()))
+        found = (coupling.on(name, axis) for axis in range(len(shape)))
+        axes = tuple(ids for ids in found if ids is not None)
+        products.append((float(math.prod(shape)), axes))
+    return _product_cost(coupling, groups, products)
+
+
+def latency_cost(
+    groups: Sequence[ChannelGroup],
+    dense_us: float,
+    saved_us: Mapping[str, Mapping[int, float]],
+) -> LatencyCost:
+    """Return latency as a function of the counts of `groups`.
+
+    Args:
+        groups: their order is that of the counts.
+        dense_us: latency of the dense model, microseconds.
+        saved_us: by group name, count to microseconds saved; between measured counts it is
+            interpolated, below the least one it stays what it is there.
+    """
+    rows = []
+    for group in groups:
+        channels = len(group.channels)
+        known = {channels: 0.0, **saved_us.get(group.name, {})}
+        counts = sorted(known)
+        rows.append(np.interp(np.arange(channels + 1), counts, [known[c] for c in counts]))
+    return LatencyCost(dense_us=dense_us, saved_us=tuple(rows))
+
+
+def _product_cost(
+    coupling: Coupling,
+    groups: Sequence[ChannelGroup],
+    products: Sequence[tuple[float, tuple[Ids, ...]]],
+) -> ProductCost:
+    group_of = np.full(coupling.count, FIXED)
+    for number, group in enumerate(groups):
+        group_of[group.channels] = number
+    sizes = np.array([len(group.channels) for group in groups], dtype=np.int64)
+    constant = 0.0
+    terms: list[tuple[float, tuple[_Axis, ...]]] = []
+    of_group: list[list[int]] = [[] for _ in groups]
+    for amount, ids in products:
+        axes = [axis for one in ids if (axis := _axis(one, group_of, sizes)) is not None]
+        if not axes:
+            constant += amount
+            continue
+        for owner in sorted({int(number) for axis in axes for number in axis.groups}):
+            of_group[owner].append(len(terms))
+        terms.append((amount, tuple(axes)))
+    return ProductCost(constant=constant, terms=tuple(terms), of_group=tuple(map(tuple, of_group)))
+
+
+def _axis(ids: Ids, group_of: Ids, sizes: Counts) -> _Axis | None:
+    """Return the axis, None when no group shortens it.
+
+    A group's part of an axis shrinks in proportion to its count: exact when all its channels have
+    equally many positions there.
+    """
+    owners = np.where(ids == FIXED, FIXED, group_of[ids])
+    groups, positions = np.unique(owners[owners != FIXED], return_counts=True)
+    if not len(groups):
+        return None
+    return _Axis(
+        fixed=1 - positions.sum() / len(ids),
+        groups=groups,
+        slopes=positions / sizes[groups] / len(ids),
+    )
