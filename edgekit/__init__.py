@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from edgekit.errors import EdgekitError
     from edgekit.gating import gate
     from edgekit.graph.load import load
-    from edgekit.inspection import inspect
+    from edgekit.inspection import channel_groups, inspect
     from edgekit.pipeline import optimize, quantize
     from edgekit.profiling import profile
     from edgekit.sample import demo_files
 
 _HOME = {
     "EdgekitError": "edgekit.errors",
+    "channel_groups": "edgekit.inspection",
     "demo_files": "edgekit.sample",
     "gate": "edgekit.gating",
     "inspect": "edgekit.inspection",
@@ -30,6 +31,7 @@ _HOME = {
 
 __all__ = [
     "EdgekitError",
+    "channel_groups",
     "demo_files",
     "gate",
     "inspect",

@@ -11,15 +11,19 @@ from rich.table import Table
 from rich.text import Text
 
 from edgekit import units
+from edgekit.candidate import StepRecord
 from edgekit.errors import printable
 from edgekit.graph import Costs, NodeCost, TensorSpec
 from edgekit.judging import Check, Ruling, Verdict
 from edgekit.measurement import Measurement
+from edgekit.pruning.listing import ChannelGroups, ListedGroup
 from edgekit.report import view
 from edgekit.result import Result
 
 STYLES: dict[Ruling, str] = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
 _SHOWN_NODES = 20
+_SHOWN_SKIPS = 20
+_SHOWN_NAMES = 1
 
 
 class Profiled(Protocol):
@@ -51,6 +55,8 @@ class Inspected(Protocol):
     def outputs(self) -> tuple[TensorSpec, ...]: ...  # noqa: D102  # as above
     @property
     def costs(self) -> Costs: ...  # noqa: D102  # as above
+    @property
+    def groups(self) -> ChannelGroups | None: ...  # noqa: D102  # as above
 
 
 def render(result: Result) -> RenderableType:
@@ -105,13 +111,15 @@ def profile(measured: Profiled) -> RenderableType:
 
 
 def inspection(found: Inspected, *, every: bool = False) -> RenderableType:
-    """Return inputs, outputs and what each node costs.
+    """Return inputs, outputs and what each node costs; or the channel groups where it has them.
 
     Args:
         found: the model seen from outside.
         every: all nodes in graph order; otherwise those that weigh most.
     """
     costs = found.costs
+    if found.groups is not None:
+        return Group(_text(f"{found.name} (opset {found.opset})"), groups(found.groups))
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("node", "type", "output", "parameters", "multiply-adds", "share"):
         table.add_column(name, justify="left" if name in {"node", "type"} else "right")
@@ -140,6 +148,85 @@ def inspection(found: Inspected, *, every: bool = False) -> RenderableType:
         *([_text(f"and {left_out} lighter nodes (--all)", style="dim")] if left_out else []),
         _text(total),
     )
+
+
+def groups(found: ChannelGroups) -> RenderableType:
+    """Return the channel groups: what half of each would save, and why some must stay."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("group", "made with", "read by", "channels", "half", "saves"):
+        words = name in {"group", "made with", "read by"}
+        table.add_column(
+            name, justify="left" if words else "right", no_wrap=not words, overflow="fold"
+        )
+    pinned = [group for group in found.groups if group.pinned_by is not None]
+    for group in found.groups:
+        if group.pinned_by is None:
+            table.add_row(
+                _text(group.name),
+                _text(_few(group.made_by[1:])),
+                _text(_few(group.read_by)),
+                str(group.channels) + (f" x {group.width}" if group.width > 1 else ""),
+                str(group.half),
+                units.percent(_share(group.half_saves_macs, found.macs)),
+            )
+    return Group(
+        *([table] if len(pinned) < len(found.groups) else []),
+        *(_text(_pinned(group), style="yellow") for group in pinned),
+        _text(
+            f"{len(found.groups)} groups with {sum(g.channels for g in found.groups)} channels, "
+            f"{len(pinned)} pinned; half: in multiples of {found.multiple} where it can be; saves: "
+            "of the multiply-adds"
+        ),
+        _text(
+            f"down to {units.percent(_share(found.least_macs, found.macs))} of the multiply-adds "
+            f"and {units.percent(_share(found.least_parameters, found.parameters))} of the "
+            "parameters can be reached by removing channels alone"
+        ),
+    )
+
+
+def record(found: StepRecord) -> RenderableType:
+    """Return what one step did, and what it left alone and why."""
+    tables: list[RenderableType] = []
+    lines: list[RenderableType] = []
+    for name, value in found.facts.items():
+        if isinstance(value, dict) and value:
+            table = Table(box=SIMPLE_HEAD, pad_edge=False, show_header=False)
+            for key, inner in value.items():
+                table.add_row(_text(str(key)), _text(str(inner)))
+            tables += [_text(f"{name}:"), table]
+        elif isinstance(value, float) and name.endswith(" kept"):
+            lines.append(_text(f"{name}: {units.percent(value)}"))
+        elif isinstance(value, str | int | float):
+            lines.append(
+                _text(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
+            )
+    skips = [_text(f"left alone: {skip.where}: {skip.reason}") for skip in found.skipped]
+    more = len(skips) - _SHOWN_SKIPS
+    return Group(
+        *tables,
+        *lines,
+        *skips[:_SHOWN_SKIPS],
+        *([_text(f"... and {more} more")] if more > 0 else []),
+    )
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 1.0
+
+
+def _pinned(group: ListedGroup) -> str:
+    line = f"pinned: {group.name} ({group.channels})"
+    if group.pinned_by is None:
+        return line
+    elsewhere = group.pinned_by.where != group.name
+    return f"{line}: {group.pinned_by.reason}" + f", at {group.pinned_by.where}" * elsewhere
+
+
+def _few(names: tuple[str, ...]) -> str:
+    """Return the first name and how many more: a table is no list."""
+    more = f" +{len(names) - _SHOWN_NAMES}" if len(names) > _SHOWN_NAMES else ""
+    return ", ".join(names[:_SHOWN_NAMES]) + more
 
 
 def _checks(checks: Sequence[Check]) -> Table:

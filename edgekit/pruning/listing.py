@@ -1,0 +1,119 @@
+"""Channel groups for people: what makes and reads them, what they would save, why they stay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekit.candidate import Skip
+from edgekit.graph import Model
+from edgekit.pruning.allocation import dense
+from edgekit.pruning.budget import macs_cost, parameters_cost
+from edgekit.pruning.coupling import ChannelGroup, Coupling
+from edgekit.pruning.levels import allowed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedGroup:
+    """Channels that can only be removed together, and what giving up half of them would save.
+
+    Attributes:
+        name: what `--ratio` and `--ignore` take, as they take the name of any node of the group.
+        channels: how many there are.
+        width: positions that one channel takes on its axis: more than one for whole heads, and
+            after a channel shuffle or a reshape.
+        made_by: nodes whose weights make the channels.
+        read_by: nodes whose weights sum over them.
+        half: how many channels the half is, rounded down to what the target's kernels like.
+        half_saves_macs: multiply-adds that go when only so many stay.
+        half_saves_parameters: elements of weights that go with them.
+        pinned_by: where and why none of them can be removed; None when they can.
+    """
+
+    name: str
+    channels: int
+    width: int
+    made_by: tuple[str, ...]
+    read_by: tuple[str, ...]
+    half: int
+    half_saves_macs: int
+    half_saves_parameters: int
+    pinned_by: Skip | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelGroups:
+    """All groups of a model.
+
+    Attributes:
+        multiple: the channel count that the target's kernels block by; counts are rounded to it.
+        macs: multiply-adds of the simplified model, which pruning starts from.
+        parameters: elements of its weights.
+        least_macs: multiply-adds when every group keeps the fewest channels that it can.
+        least_parameters: elements of weights then.
+        groups: in graph order.
+    """
+
+    multiple: int
+    macs: int
+    parameters: int
+    least_macs: int
+    least_parameters: int
+    groups: tuple[ListedGroup, ...]
+
+
+def listed(coupling: Coupling, multiple: int = 1) -> ChannelGroups:
+    """Return every group of a coupling with what giving up half of it would save.
+
+    Args:
+        coupling: of a model whose constants are initializers.
+        multiple: the channel count that the target's kernels block by.
+    """
+    groups = coupling.groups
+    macs, parameters = macs_cost(coupling, groups), parameters_cost(coupling, groups)
+    options = [_options(group, multiple) for group in groups]
+    whole = dense(options)
+    least = np.array([counts[-1] for counts in options], np.int64)
+    found = []
+    for number, group in enumerate(groups):
+        channels = len(group.channels)
+        half = next(
+            (count for count in allowed(channels, group.width, multiple) if count <= channels / 2),
+            channels,
+        )
+        kept = np.array([half], np.int64)
+        found.append(
+            ListedGroup(
+                name=group.name,
+                channels=channels,
+                width=group.width,
+                made_by=_nodes_of(coupling.model, group.producers),
+                read_by=_nodes_of(coupling.model, group.consumers),
+                half=half,
+                half_saves_macs=round(macs.savings(whole, number, kept)[0]),
+                half_saves_parameters=round(parameters.savings(whole, number, kept)[0]),
+                pinned_by=group.pinned_by,
+            )
+        )
+    return ChannelGroups(
+        multiple=multiple,
+        macs=round(macs.total(whole)),
+        parameters=round(parameters.total(whole)),
+        least_macs=round(macs.total(least)),
+        least_parameters=round(parameters.total(least)),
+        groups=tuple(found),
+    )
+
+
+def _options(group: ChannelGroup, multiple: int) -> tuple[int, ...]:
+    """Return the counts that a group may keep: all of them where it is pinned."""
+    channels = len(group.channels)
+    return (channels,) if group.pinned_by else allowed(channels, group.width, multiple)
+
+
+def _nodes_of(model: Model, weights: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
+    """Return the nodes that use these weights, each once."""
+    initializers = model.ir.graph.initializers
+    found = (user.name or "" for name, _ in weights for user in initializers[name].consumers())
+    return tuple(dict.fromkeys(found))
