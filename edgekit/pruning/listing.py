@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit.candidate import Skip
-from edgekit.graph import Model
 from edgekit.pruning.allocation import dense
 from edgekit.pruning.budget import macs_cost, parameters_cost
 from edgekit.pruning.coupling import ChannelGroup, Coupling
 from edgekit.pruning.levels import allowed
+from edgekit.pruning.selection import makers, readers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class ListedGroup:
     """Channels that can only be removed together, and what giving up half of them would save.
 
     Attributes:
-        name: what `--ratio` and `--ignore` take, as they take the name of any node of the group.
+        name: what `--ratio` and `--ignore` take, as they take any name of `made_by`.
         channels: how many there are.
         width: positions that one channel takes on its axis: more than one for whole heads, and
             after a channel shuffle or a reshape.
@@ -88,8 +88,8 @@ def listed(coupling: Coupling, multiple: int = 1) -> ChannelGroups:
                 name=group.name,
                 channels=channels,
                 width=group.width,
-                made_by=_nodes_of(coupling.model, group.producers),
-                read_by=_nodes_of(coupling.model, group.consumers),
+                made_by=makers(coupling, group),
+                read_by=readers(coupling, group),
                 half=half,
                 half_saves_macs=round(macs.savings(whole, number, kept)[0]),
                 half_saves_parameters=round(parameters.savings(whole, number, kept)[0]),
@@ -110,10 +110,3 @@ def _options(group: ChannelGroup, multiple: int) -> tuple[int, ...]:
     """Return the counts that a group may keep: all of them where it is pinned."""
     channels = len(group.channels)
     return (channels,) if group.pinned_by else allowed(channels, group.width, multiple)
-
-
-def _nodes_of(model: Model, weights: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
-    """Return the nodes that use these weights, each once."""
-    initializers = model.ir.graph.initializers
-    found = (user.name or "" for name, _ in weights for user in initializers[name].consumers())
-    return tuple(dict.fromkeys(found))
