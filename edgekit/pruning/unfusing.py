@@ -1,0 +1,240 @@
+"""Parts a fused projection behind its product, so that its parts can have different widths.
+
+    x W -> Reshape [.., 3, H, D] -> Transpose -> Gather 0, 1, 2
+
+gives queries, keys and values one common width D. The same numbers come out of
+
+    x W' -> Split -> q: Reshape [.., H, D] -> Transpose
+                     k: ...
+                     v: ...
+
+where W' has the columns of each part side by side. Which columns belong to a part, and how they
+lie in it, is read off column numbers that went through the graph (`tracing`), so that
+[3, H, D], [H, 3, D] and whatever else exporters write are one case.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from edgekit.candidate import Skip
+from edgekit.graph import Model
+from edgekit.graph.costs import concrete_shapes
+from edgekit.pruning.projections import Projection, is_own, projection_of, set_weights, weights_of
+from edgekit.pruning.tracing import Numbers, Shapes, moved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Part:
+    """A value that holds some columns of a projection, every position of them.
+
+    Attributes:
+        columns: in ascending order.
+        lengths: of the axes that the columns are parted into.
+        perm: brings [positions.., *lengths] into the value's order of axes.
+    """
+
+    value: ir.Value
+    columns: Numbers
+    lengths: tuple[int, ...]
+    perm: tuple[int, ...]
+
+
+class _Refusal(Exception):  # noqa: N818  # an answer, not an error
+    """Why a projection stays as it is."""
+
+
+def unfused(
+    model: Model, shapes: dict[str, tuple[int, ...]]
+) -> tuple[Model, tuple[str, ...], tuple[Skip, ...]]:
+    """Return the model with fused projections parted, and the names of those projections.
+
+    Outputs are the same, bit for bit but for the order of sums inside a product.
+
+    Args:
+        model: unchanged; its constants are initializers.
+        shapes: of the inputs.
+
+    Returns:
+        the model; names of the products whose columns are parted now; the fused ones that stay.
+
+    Raises:
+        ModelError: a shape does not fit its input.
+    """
+    dynamic = {spec.name for spec in model.inputs if spec.shape and isinstance(spec.shape[0], str)}
+    tried = {
+        name: (shape[0] + 1, *shape[1:]) if name in dynamic else shape
+        for name, shape in shapes.items()
+    }
+    known = concrete_shapes(model, tried)
+    graph = model.editable()
+    changed, skipped = [], []
+    for node in list(graph.graph):
+        projection = projection_of(node)
+        if projection is None:
+            continue
+        name = node.name or node.op_type
+        try:
+            parts = _parts(projection, known)
+            if len(parts) > 1:
+                _rebuild(graph.graph, projection, parts)
+                changed.append(name)
+        except _Refusal as refusal:
+            skipped.append(Skip(where=name, reason=str(refusal)))
+    if not changed:
+        return model, (), tuple(skipped)
+    RemoveUnusedNodesPass()(graph)
+    return Model(ir=graph, name=model.name), tuple(changed), tuple(skipped)
+
+
+def _parts(projection: Projection, shapes: Shapes) -> list[_Part]:
+    """Return the parts of a projection that share an axis on their way; none when they do not.
+
+    Raises:
+        _Refusal: it is fused in a form that is not known.
+    """
+    shape = shapes.get(projection.output.name or "")
+    if shape is None or projection.output.is_graph_output():
+        return []
+    elements = np.arange(math.prod(shape)).reshape(shape)
+    found = _selected(projection.output, elements, shapes, projection.columns)
+    if found is None or len(found) < 2 or _direct(projection, found):  # noqa: PLR2004  # one part is all
+        return []
+    columns = np.concatenate([np.unique(numbers % shape[-1]) for _, numbers in found])
+    if len(np.unique(columns)) != len(columns) or len(columns) != shape[-1]:
+        raise _Refusal("its parts overlap or leave columns out")
+    return [_part(value, numbers, shape) for value, numbers in found]
+
+
+def _selected(
+    value: ir.Value, elements: Numbers, shapes: Shapes, columns: int
+) -> list[tuple[ir.Value, Numbers]] | None:
+    """Return the first values that hold some columns only; None when the whole is used as such."""
+    if len(np.unique(elements % columns)) < columns:
+        return [_squeezed(value, elements, shapes)]
+    if value.is_graph_output():
+        return None
+    found = []
+    for user, index in value.uses():
+        results = moved(user, index, elements, shapes)
+        if results is None or user.op_type in {"Mul", "Div"}:
+            return None
+        for output, numbers in zip(user.outputs, results, strict=True):
+            inner = _selected(output, numbers, shapes, columns)
+            if inner is None:
+                return None
+            found.extend(inner)
+    return found
+
+
+def _squeezed(value: ir.Value, elements: Numbers, shapes: Shapes) -> tuple[ir.Value, Numbers]:
+    """Return what a Squeeze makes of `value` when nothing else uses it, else `value`."""
+    uses = tuple(value.uses())
+    if len(uses) != 1 or uses[0].node.op_type != "Squeeze" or value.is_graph_output():
+        return value, elements
+    results = moved(uses[0].node, 0, elements, shapes)
+    return (value, elements) if results is None else (uses[0].node.outputs[0], results[0])
+
+
+def _direct(projection: Projection, found: Sequence[tuple[ir.Value, Numbers]]) -> bool:
+    """Are the parts taken from the projection's last axis, each with a length of its own?"""
+    return all(
+        (node := value.producer()) is not None and node.inputs[0] is projection.output
+        for value, _ in found
+    )
+
+
+def _part(value: ir.Value, elements: Numbers, whole: tuple[int, ...]) -> _Part:
+    """Return how a value's elements lie in the columns they come from.
+
+    Raises:
+        _Refusal: no Reshape of the last axis and Transpose give the value.
+    """
+    columns = np.unique(elements % whole[-1])
+    width = len(columns)
+    places = elements // whole[-1] * width + np.searchsorted(columns, elements % whole[-1])
+    axes = _order(places, whole[:-1])
+    lengths = [places.shape[axis] for axis in axes]
+    positions = len(whole) - 1
+    same = math.prod(lengths) == places.size and tuple(lengths[:positions]) == whole[:-1]
+    perm = tuple(int(axis) for axis in np.argsort(axes))
+    ordered = np.arange(math.prod(lengths)).reshape(lengths)
+    if not same or not np.array_equal(ordered.transpose(perm), places):
+        raise _Refusal("its positions are merged or parted before its columns are")
+    return _Part(value=value, columns=columns, lengths=tuple(lengths[positions:]), perm=perm)
+
+
+def _order(places: Numbers, positions: tuple[int, ...]) -> list[int]:
+    """Return the axes from the slowest to the fastest; axes of length 1 where `positions` has."""
+    long = [axis for axis, length in enumerate(places.shape) if length > 1]
+    steps = {axis: int(np.take(places, 1, axis).flat[0]) for axis in long}
+    long.sort(key=lambda axis: -steps[axis])
+    short = [axis for axis in range(places.ndim) if axis not in steps]
+    order = [queue.pop(0) for length in positions if (queue := short if length == 1 else long)]
+    return [*order, *short, *long]
+
+
+def _rebuild(graph: ir.Graph, projection: Projection, parts: list[_Part]) -> None:
+    """Replace the nodes between the projection and its parts, in place.
+
+    Raises:
+        _Refusal: the columns must be sorted, and the weights are not the projection's own.
+    """
+    order = np.concatenate([part.columns for part in parts])
+    name, output = projection.node.name, projection.output
+    anchor = output.producer()
+    if (np.diff(order) != 1).any():
+        if not is_own(projection):
+            raise _Refusal("its columns are interleaved in a weight that others use, too")
+        weight, bias = weights_of(projection)
+        set_weights(graph, projection, weight[:, order], None if bias is None else bias[order])
+    sizes = _constant(graph, f"{name}.parts", [len(part.columns) for part in parts])
+    split = ir.node(
+        "Split",
+        [output, sizes],
+        attributes={"axis": -1},
+        num_outputs=len(parts),
+        name=f"{name}.split",
+    )
+    nodes = [split]
+    for index, (part, piece) in enumerate(zip(parts, split.outputs, strict=True)):
+        piece.name = f"{name}.part_{index}"
+        target = [0] * (len(part.perm) - len(part.lengths)) + list(part.lengths)
+        end = piece
+        if len(part.lengths) > 1:
+            shape = _constant(graph, f"{piece.name}.shape", target)
+            nodes.append(ir.node("Reshape", [end, shape], name=f"{piece.name}.reshape"))
+            end = nodes[-1].outputs[0]
+        if part.perm != tuple(range(len(part.perm))):
+            perm = {"perm": part.perm}
+            nodes.append(ir.node("Transpose", [end], perm, name=f"{piece.name}.transpose"))
+            end = nodes[-1].outputs[0]
+        _take_over(part.value, end)
+    for node in nodes:
+        for result in node.outputs:
+            result.name = result.name or node.name
+            result.type = output.type
+    if anchor is None:
+        raise AssertionError
+    graph.insert_after(anchor, nodes)
+
+
+def _take_over(old: ir.Value, new: ir.Value) -> None:
+    """Put `new` in the place of `old`, name and all."""
+    name, old.name = old.name, None
+    old.replace_all_uses_with(new, replace_graph_outputs=True)
+    new.name, new.shape = name, old.shape
+
+
+def _constant(graph: ir.Graph, name: str, numbers: list[int]) -> ir.Value:
+    array = np.array(numbers, np.int64)
+    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+    value.dtype, value.shape = ir.DataType.INT64, ir.Shape(array.shape)
+    graph.register_initializer(value)
+    return value
