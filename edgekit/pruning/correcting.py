@@ -11,7 +11,7 @@ import onnx_ir as ir
 from edgekit.errors import ModelError
 from edgekit.graph.surgery import constant_of
 from edgekit.pruning.coupling import Ids
-from edgekit.pruning.cutting import Cut
+from edgekit.pruning.cutting import Change, Cut
 
 _INPUT_FORM = 13
 """The operator set from which Split's sizes and Squeeze's axes are inputs."""
@@ -35,20 +35,20 @@ def _reshape(cut: Cut, node: ir.Node) -> None:
     """Reshape: -1 stays, 0 stays where it still copies the right length."""
     data, target = _operand(node, 0), _operand(node, 1)
     (output,) = node.outputs
-    lengths = cut.shortened(output)
+    changes = cut.shortened(output)
     numbers = constant_of(target)
     if numbers is not None:
         copies = not node.attributes.get_int("allowzero", 0)
         for axis, number in enumerate(numbers.tolist()):
             if number == -1:
-                lengths.pop(axis, None)
+                changes.pop(axis, None)
             elif number == 0 and copies:
                 length = cut.length(output, axis)
                 if length == cut.length(data, axis):
-                    lengths.pop(axis, None)
+                    changes.pop(axis, None)
                 else:
-                    lengths[axis] = length
-    cut.tell_lengths(node, 1, lengths, "shape")
+                    changes[axis] = Change(cut.shape(output)[axis], length)
+    cut.tell_lengths(node, 1, changes, "shape")
 
 
 def _expand(cut: Cut, node: ir.Node) -> None:
@@ -56,12 +56,12 @@ def _expand(cut: Cut, node: ir.Node) -> None:
     target, output = _operand(node, 1), node.outputs[0]
     numbers = constant_of(target)
     first = len(cut.shape(output)) - cut.shape(target)[0]
-    lengths = {
-        axis - first: length
-        for axis, length in cut.shortened(output).items()
+    changes = {
+        axis - first: change
+        for axis, change in cut.shortened(output).items()
         if axis >= first and (numbers is None or numbers[axis - first] != 1)
     }
-    cut.tell_lengths(node, 1, lengths, "shape")
+    cut.tell_lengths(node, 1, changes, "shape")
 
 
 def _constant_of_shape(cut: Cut, node: ir.Node) -> None:
@@ -75,9 +75,9 @@ def _resize(cut: Cut, node: ir.Node) -> None:
     output = node.outputs[0]
     rank = len(cut.shape(output))
     axes = [axis % rank for axis in node.attributes.get_ints("axes", None) or range(rank)]
-    lengths = cut.shortened(output)
+    changes = cut.shortened(output)
     cut.tell_lengths(
-        node, 3, {axes.index(axis): lengths[axis] for axis in lengths if axis in axes}, "sizes"
+        node, 3, {axes.index(axis): changes[axis] for axis in changes if axis in axes}, "sizes"
     )
 
 
@@ -88,40 +88,44 @@ def _shape(cut: Cut, node: ir.Node) -> None:
     said = range(len(shape))[
         node.attributes.get_int("start", 0) : node.attributes.get_int("end", len(shape))
     ]
-    entries = {said.index(a): shape[a] for a in cut.shortened(data) if a in said}
-    if not entries:
+    changes = {
+        said.index(axis): Change(change.after, change.before)
+        for axis, change in cut.shortened(data).items()
+        if axis in said
+    }
+    if not changes:
         return
-    where = cut.overwriting(output, entries, f"{node.name}.before")
-    (said_now,) = where.outputs
-    output.replace_all_uses_with(said_now, replace_graph_outputs=True)
-    where.replace_input_with(2, output)
-    output.name, said_now.name = said_now.name, output.name
-    _graph(node).insert_after(node, where)
+    nodes = cut.scaled(output, changes, 1, f"{node.name}.before")
+    (told,) = nodes[-1].outputs
+    output.replace_all_uses_with(told, replace_graph_outputs=True)
+    nodes[0].replace_input_with(0, output)
+    output.name, told.name = told.name, output.name
+    _graph(node).insert_after(node, nodes)
 
 
 def _slice(cut: Cut, node: ir.Node) -> None:
     """Slice: each axis that loses positions is cut where the ones that stay begin and end."""
     data = _operand(node, 0)
-    starts, ends = (_numbers(node, index) for index in (1, 2))
     rank = len(cut.shape(data))
-    axes = np.arange(len(starts)) if _absent(node, 3) else _numbers(node, 3) % rank
+    given = range(len(_numbers(node, 1))) if _absent(node, 3) else _numbers(node, 3).tolist()
+    places = {axis % rank: place for place, axis in enumerate(given)}
+    shortened = [axis for axis in cut.shortened(data) if axis in places]
+    if not shortened:
+        return
+    starts, ends = (_numbers(node, index).copy() for index in (1, 2))
     steps = np.ones_like(starts) if _absent(node, 4) else _numbers(node, 4).copy()
-    starts, ends = starts.copy(), ends.copy()
-    changed = False
-    for place, axis in enumerate(axes.tolist()):
+    for axis in shortened:
         kept = cut.kept(data, axis)
         if kept is None:
             continue
-        length = cut.shape(data)[axis]
+        place, length = places[axis], cut.shape(data)[axis]
         taken = np.arange(length)[_bounds(starts[place], ends[place], steps[place], length)]
         new = np.searchsorted(kept, taken[np.isin(taken, kept)])
         starts[place], ends[place], steps[place] = _progression(node, new)
-        changed = True
-    if changed:
-        cut.tell(node, 1, starts, "starts")
-        cut.tell(node, 2, ends, "ends")
-        if not _absent(node, 4):
-            cut.tell(node, 4, steps, "steps")
+    cut.tell(node, 1, starts, "starts")
+    cut.tell(node, 2, ends, "ends")
+    if not _absent(node, 4):
+        cut.tell(node, 4, steps, "steps")
 
 
 def _bounds(start: int, end: int, step: int, length: int) -> slice:
@@ -134,8 +138,10 @@ def _bounds(start: int, end: int, step: int, length: int) -> slice:
 
 def _progression(node: ir.Node, positions: Ids) -> tuple[int, int, int]:
     """Return start, end and step of regular positions."""
+    if not len(positions):
+        raise ModelError("no channel would stay", where=node.name or "")
     steps = np.unique(np.diff(positions))
-    if not len(positions) or len(steps) > 1:
+    if len(steps) > 1:
         raise ModelError("what stays is no regular slice", where=node.name or "")
     start, last, step = int(positions[0]), int(positions[-1]), int(steps[0]) if len(steps) else 1
     if step > 0:
@@ -217,13 +223,17 @@ def _recurrent(cut: Cut, node: ir.Node) -> None:
     """GRU, LSTM and RNN: R is [directions, gates * hidden, hidden]."""
     hidden = cut.shortened(_operand(node, 2)).get(2)
     if hidden is not None:
-        node.attributes["hidden_size"] = ir.AttrInt64("hidden_size", hidden)
+        node.attributes["hidden_size"] = ir.AttrInt64("hidden_size", hidden.after)
 
 
 def _squeeze(cut: Cut, node: ir.Node) -> None:
     """Squeeze without axes: an axis of which one position stays must not go."""
     data = _operand(node, 0)
-    if not _absent(node, 1) or "axes" in node.attributes or 1 not in cut.shortened(data).values():
+    if (
+        not _absent(node, 1)
+        or "axes" in node.attributes
+        or all(change.after > 1 for change in cut.shortened(data).values())
+    ):
         return
     axes = [axis for axis, length in enumerate(cut.shape(data)) if length == 1]
     if cut.opset >= _INPUT_FORM:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,13 @@ import onnx_ir as ir
 from edgekit.errors import ModelError
 from edgekit.graph.surgery import constant_of
 from edgekit.pruning.coupling import Coupling, Ids, Keep
+
+
+class Change(NamedTuple):
+    """Lengths of an axis."""
+
+    before: int
+    after: int
 
 
 class Cut:
@@ -59,11 +67,15 @@ class Cut:
         positions = self.kept(value, axis)
         return self.shape(value)[axis] if positions is None else len(positions)
 
-    def shortened(self, value: ir.Value) -> dict[int, int]:
-        """Return the new lengths of the axes that lose positions, by axis."""
+    def shortened(self, value: ir.Value) -> dict[int, Change]:
+        """Return the old and new lengths of the axes that lose positions, by axis."""
         axes = self._coupling.axes.get(value.name or "", ())
         found = ((axis, self.kept(value, axis)) for axis in range(len(axes)))
-        return {axis: len(positions) for axis, positions in found if positions is not None}
+        return {
+            axis: Change(self.shape(value)[axis], len(positions))
+            for axis, positions in found
+            if positions is not None
+        }
 
     def tell(self, node: ir.Node, index: int, array: npt.NDArray[Any], word: str) -> None:
         """Give a node a parameter of its own; the old one goes when nothing else reads it."""
@@ -77,39 +89,52 @@ class Cut:
             del self._graph.initializers[old.name or ""]
 
     def tell_lengths(
-        self, node: ir.Node, index: int, lengths: Mapping[int, int], word: str
+        self, node: ir.Node, index: int, changes: Mapping[int, Change], word: str
     ) -> None:
-        """Give a node a list of lengths in which some entries are new.
+        """Give a node a list of lengths in which some entries have changed.
 
-        What is computed in the graph stays computed; only the new entries are put over it.
+        A computed list may grow with the batch, also where an entry counts channels and batch in
+        one. So what is taken off is a share: v - v * gone / before, which leaves -1, 0 and 1 alone.
         """
         value = node.inputs[index]
-        if value is None or not lengths:
+        if value is None or not changes:
             return
         array = constant_of(value)
-        if array is None:
-            where = self.overwriting(value, lengths, f"{node.name}.{word}")
-            self._graph.insert_before(node, where)
-            node.replace_input_with(index, where.outputs[0])
+        if array is not None:
+            changed = array.copy()
+            changed[list(changes)] = [change.after for change in changes.values()]
+            self.tell(node, index, changed, word)
             return
-        changed = array.copy()
-        changed[list(lengths)] = list(lengths.values())
-        self.tell(node, index, changed, word)
+        gone = {at: Change(c.before, c.before - c.after) for at, c in changes.items()}
+        share = self.scaled(value, gone, 0, f"{node.name}.{word}.gone")
+        rest = self._arithmetic("Sub", value, share[-1].outputs[0], f"{node.name}.{word}")
+        self._graph.insert_before(node, [*share, rest])
+        node.replace_input_with(index, rest.outputs[0])
 
-    def overwriting(self, value: ir.Value, entries: Mapping[int, int], name: str) -> ir.Node:
-        """Return a node, not yet in the graph, that replaces entries of computed int64 numbers."""
-        (size,) = self.shape(value)
-        numbers, chosen = np.zeros(size, np.int64), np.zeros(size, np.bool_)
-        numbers[list(entries)], chosen[list(entries)] = list(entries.values()), True
-        name = self._fresh(name)
-        parts = (
-            self.constant(f"{name}.chosen", chosen),
-            self.constant(f"{name}.numbers", numbers),
-            value,
+    def scaled(
+        self, value: ir.Value, changes: Mapping[int, Change], other: int, name: str
+    ) -> list[ir.Node]:
+        """Return nodes, not yet in the graph, that multiply int64 numbers by after / before.
+
+        Entries without a change are multiplied by `other`.
+        """
+        factors = np.full(self.shape(value), other, np.int64)
+        divisors = np.ones(self.shape(value), np.int64)
+        for at, change in changes.items():
+            common = math.gcd(change.before, change.after)
+            factors[at], divisors[at] = change.after // common, change.before // common
+        product = self._arithmetic(
+            "Mul", value, self.constant(f"{name}.factor", factors), f"{name}.product"
         )
-        node = ir.node("Where", parts, name=name)
+        (multiplied,) = product.outputs
+        divisor = self.constant(f"{name}.divisor", divisors)
+        return [product, self._arithmetic("Div", multiplied, divisor, name)]
+
+    def _arithmetic(self, op_type: str, one: ir.Value, other: ir.Value, name: str) -> ir.Node:
+        name = self._fresh(name)
+        node = ir.node(op_type, [one, other], name=name)
         (output,) = node.outputs
-        output.name, output.dtype, output.shape = name, ir.DataType.INT64, ir.Shape([size])
+        output.name, output.dtype = name, ir.DataType.INT64
         return node
 
     def constant(self, name: str, array: npt.NDArray[Any]) -> ir.Value:

@@ -52,12 +52,12 @@ def removed(coupling: Coupling, keep: Keep) -> Model:
 
 def _slice(cut: Cut, weight: ir.Value) -> None:
     """Give an initializer the positions that stay."""
-    tensor, lengths = weight.const_value, cut.shortened(weight)
-    if tensor is None or not lengths:
+    tensor, changes = weight.const_value, cut.shortened(weight)
+    if tensor is None or not changes:
         return
-    kept = ((axis, cut.kept(weight, axis)) for axis in lengths)
+    kept = ((axis, cut.kept(weight, axis)) for axis in changes)
     positions = {axis: stay for axis, stay in kept if stay is not None}
-    shape = ir.Shape([lengths.get(axis, old) for axis, old in enumerate(cut.shape(weight))])
+    shape = ir.Shape([cut.length(weight, axis) for axis in range(len(cut.shape(weight)))])
     taken = functools.partial(_taken, tensor, positions)
     if isinstance(tensor, ir.ExternalTensor | ir.LazyTensor):
         weight.const_value = ir.LazyTensor(taken, tensor.dtype, shape, name=tensor.name)
