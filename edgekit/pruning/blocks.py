@@ -17,7 +17,6 @@ from edgekit.candidate import Skip
 from edgekit.graph import Model, costs
 from edgekit.graph.surgery import constant_of
 from edgekit.pruning.branches import Branch, Flow, has_graph
-from edgekit.pruning.layers import Layer, layers_of
 
 _RANGE_KEEPING = {"MaxPool", "Identity"}
 _UNBOUNDED = (-math.inf, math.inf)
@@ -119,25 +118,22 @@ def _relay(output: ir.Value, source: ir.Value, name: str) -> ir.Value:
     return new
 
 
-def targets(model: Model, removed: Sequence[Block]) -> dict[str, str]:
-    """Return what the layer before removed blocks should reach now.
+def twins(model: Model, removed: Sequence[Block]) -> dict[str, str]:
+    """Return what a value before removed blocks stands for without them.
 
-    What is left of removed blocks in a row is their entry. Where nothing else reads that, the
-    layer that writes it (the last one of the kept block before, or one without a skip) can be
-    refitted to the dense value at the end of the row. Where an activation ends the blocks, both
-    are taken before it.
+    What is left of removed blocks in a row is their entry. Where nothing else reads that, what
+    makes it (the kept block before, or a layer without a skip) can be fitted anew to the dense
+    value at the end of the row. Where an activation ends the blocks, both are taken before it.
 
     Args:
         model: dense.
         removed: blocks of it.
 
     Returns:
-        By the name of the layer's Conv, Gemm or MatMul: the name of the dense value that its own
-        output is to reach, or that output plus the skip if there is one. Nothing for blocks that
-        follow the model's input or another activation.
+        By the name of the value that is left: the name of the value of `model` that it stands for.
+        Nothing for blocks that follow the model's input or another activation than their own.
     """
     values = {value.name: value for node in model.ir.graph for value in node.outputs}
-    layers = {layer.output: layer for layer in layers_of(model.ir.graph)}
     following: dict[str, Block] = {}
     for block in sorted(removed, key=lambda block: len(block.nodes)):
         following[block.entry] = block
@@ -148,31 +144,17 @@ def targets(model: Model, removed: Sequence[Block]) -> dict[str, str]:
             end = following[end].exit
         if end == start:
             continue
-        source, reached = values[start], values[end]
-        last, maker = reached.producer(), source.producer()
-        if last is not None and last.op_type != "Add":
-            if maker is None or _bounds(maker) != _bounds(last):
-                continue
-            source, reached = _read(maker), _read(last)
-        layer = _writer(source, layers)
-        if layer is not None:
-            found[layer.node] = reached.name or ""
+        last, maker = values[end].producer(), values[start].producer()
+        if last is None or maker is None or last.op_type == "Add":
+            found[start] = end
+        elif _bounds(maker) == _bounds(last) and len(_read(maker).consumers()) == 1:
+            found[_read(maker).name or ""] = _read(last).name or ""
     return found
 
 
 def _only_in(value: ir.Value, block: Block) -> bool:
     nodes = set(block.nodes)
     return not value.is_graph_output() and all(user.name in nodes for user in value.consumers())
-
-
-def _writer(value: ir.Value, layers: Mapping[str, Layer]) -> Layer | None:
-    """Return the layer that makes `value`, or else the larger one that ends in its Add."""
-    node = value.producer()
-    if value.name in layers or node is None or node.op_type != "Add":
-        return layers.get(value.name or "")
-    addends = [addend for addend in node.inputs if addend and len(addend.consumers()) == 1]
-    found = [layers[addend.name or ""] for addend in addends if addend.name in layers]
-    return max(found, key=lambda layer: layer.columns, default=None)
 
 
 def _read(node: ir.Node) -> ir.Value:
@@ -187,19 +169,30 @@ def _block_at(add: ir.Node, flow: Flow, macs: Mapping[str, int]) -> Block | Skip
     if add.op_type != "Add" or len(set(inputs)) != _BOTH:
         return None
     refusal = None
-    costly = 0
     for skip, addend in (inputs, inputs[::-1]):
         branch = flow.branch(addend, add, skip)
         cost = sum(macs.get(node.name or "", 0) for node in branch.nodes)
-        costly += cost > 0
         inner = [value for value in branch.entries if flow.depends(value, skip)]
         if inner:
             refusal = _shared(inner[0], branch, add)
         elif cost and not _carried(skip).isdisjoint(branch.entries):
             return _block(skip, add, branch, cost)
-    if refusal is None and costly == _BOTH:
+    if refusal is None and all(_computed(value, macs) for value in inputs):
         refusal = "no identity runs around a branch: both addends are computed"
     return None if refusal is None else Skip(where=add.name or "", reason=refusal)
+
+
+def _computed(value: ir.Value, macs: Mapping[str, int]) -> bool:
+    """Say whether a layer makes `value` for its one reader alone."""
+    node = value.producer()
+    while node is not None and len(value.consumers()) == 1:
+        if macs.get(node.name or ""):
+            return True
+        inputs = [one for one in node.inputs if one is not None and constant_of(one) is None]
+        if len(inputs) != 1:
+            return False
+        value, node = inputs[0], inputs[0].producer()
+    return False
 
 
 def _carried(skip: ir.Value) -> set[ir.Value]:
