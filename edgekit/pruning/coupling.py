@@ -113,6 +113,18 @@ class Coupling:
         stays = positions_kept(ids, keep)
         return None if stays.all() else np.flatnonzero(stays)
 
+    def spared(self, keep: Keep) -> Keep:
+        """Return the flags, and one channel more on each axis that would be left without any.
+
+        An axis may hold only some channels of a group: half of them behind a Split.
+        """
+        spared = keep.copy()
+        for axes in self.axes.values():
+            for ids in axes:
+                if ids is not None and not positions_kept(ids, spared).any():
+                    spared[ids[0]] = True
+        return spared
+
 
 def positions_kept(ids: Ids, keep: Keep) -> npt.NDArray[np.bool_]:
     """Return for each position of an axis whether it stays."""

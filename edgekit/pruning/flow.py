@@ -78,13 +78,17 @@ class Flow:
         return list(self.axes_of[name])
 
     def give(self, value: ir.Value, axes: Axes) -> None:
-        """Set the numbers on the axes of a node's output."""
+        """Set the numbers on the axes of a node's output; one that is alone there must stay."""
         shape = self.shape(value)
         lengths = [None if ids is None else len(ids) for ids in axes]
         if len(axes) != len(shape) or any(
             found not in (None, length) for found, length in zip(lengths, shape, strict=True)
         ):
             raise Refusal("an output of unexpected shape")
+        producer = value.producer()
+        for ids, length in zip(axes, shape, strict=True):
+            if length == 1 and producer is not None:
+                self.pin(ids, producer, "leaves one of them on an axis")
         self.axes_of[value.name or ""] = [
             None if length == 1 or ids is None or (ids == FIXED).all() else ids
             for ids, length in zip(axes, shape, strict=True)

@@ -56,17 +56,17 @@ class Drawing:
 
     # Decisions; the first option is the simplest, where a failing example shrinks to.
 
-    def one_of(self, *options: Any) -> Any:
-        return options[self._draw(st.integers(0, len(options) - 1))]
-
     def integer(self, low: int, high: int) -> int:
         return self._draw(st.integers(low, high))
 
+    def one_of(self, *options: Any) -> Any:
+        return options[self.integer(0, len(options) - 1)]
+
     def yes(self) -> bool:
-        return self._draw(st.booleans())
+        return self.integer(0, 1) == 1
 
     def seldom(self) -> bool:
-        return self._draw(st.integers(0, 9)) == 9
+        return self.integer(0, 9) == 9
 
     # Nodes and constants.
 
