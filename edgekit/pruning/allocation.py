@@ -25,11 +25,13 @@ class Losses:
         counts: how many channels were kept, descending; the first is all of them.
         losses: mean squared change of the outputs relative to their variance, at each count; the
             first is 0.
+        agreements: share of equal top answers, at each count.
     """
 
     group: str
     counts: tuple[int, ...]
     losses: tuple[float, ...]
+    agreements: tuple[float, ...] = ()
 
     def at(self, count: int) -> float:
         """Return the loss at a count, interpolated between measured ones; it never falls."""
@@ -127,16 +129,16 @@ def uniform(allowed: Sequence[tuple[int, ...]], cost: Cost, limit: float) -> Cou
 
 def check_reachable(allowed: Sequence[tuple[int, ...]], cost: Cost, limit: float) -> None:
     """Raise a UsageError unless the least counts stay within the limit."""
-    whole = cost.total(dense(allowed))
     least = cost.total(np.array([counts[-1] for counts in allowed], np.int64))
     if least > limit * (1 + _ROUNDING):
+        share = least / cost.dense
         raise UsageError(
             "the budget cannot be reached by removing channels",
             where="prune",
-            found=f"{limit / whole:.1%} of the model",
-            expected=f"at least {least / whole:.1%}",
-            remedy=f"keep {least / whole + 5e-3:.2f} or more, or see `edgekit inspect --groups` "
-            "for what is pinned and why",
+            found=f"{limit / cost.dense:.1%} of the model",
+            expected=f"at least {share:.1%}",
+            remedy=f"keep {share + 5e-3:.2f} or more; `edgekit inspect --groups` tells what is "
+            "pinned and why",
         )
 
 
@@ -161,8 +163,15 @@ def flags(
     """
     keep = coupling.everything()
     for group, count in zip(groups, counts.tolist(), strict=True):
-        order = np.argsort(scores[group.name], kind="stable")
-        keep[group.channels[order[: len(order) - count]]] = False
+        keep &= flags_of(coupling, group, scores[group.name], count)
+    return keep
+
+
+def flags_of(coupling: Coupling, group: ChannelGroup, scores: Scores, count: int) -> Keep:
+    """Return which channels stay when `count` of one group do, and all of the others."""
+    keep = coupling.everything()
+    order = np.argsort(scores, kind="stable")
+    keep[group.channels[order[: len(order) - count]]] = False
     return keep
 
 

@@ -18,7 +18,12 @@ Savings = npt.NDArray[np.float64]
 
 
 class Cost(Protocol):
-    """What is limited: multiply-adds, parameters, seconds."""
+    """What is limited: multiply-adds, parameters, microseconds."""
+
+    @property
+    def dense(self) -> float:
+        """The cost of the model as it is."""
+        ...
 
     def total(self, counts: Counts) -> float:
         """Return the cost of the whole model."""
@@ -64,6 +69,11 @@ class ProductCost:
     terms: tuple[tuple[float, tuple[_Axis, ...]], ...]
     of_group: tuple[tuple[int, ...], ...]
 
+    @property
+    def dense(self) -> float:
+        """See `Cost`."""
+        return self.constant + sum(amount for amount, _ in self.terms)
+
     def total(self, counts: Counts) -> float:
         """See `Cost`."""
         return self.constant + sum(
@@ -93,17 +103,17 @@ class LatencyCost:
     """Latency from a table of what was measured; savings of groups add up.
 
     Attributes:
-        dense_us: latency of the dense model, microseconds.
+        dense: latency of the model as it is, microseconds.
         saved_us: for each group what is saved at each count from 0 to all of its channels.
     """
 
-    dense_us: float
+    dense: float
     saved_us: tuple[Savings, ...]
 
     def total(self, counts: Counts) -> float:
         """See `Cost`."""
         saved = sum(float(row[c]) for row, c in zip(self.saved_us, counts, strict=True))
-        return self.dense_us - saved
+        return self.dense - saved
 
     def savings(self, counts: Counts, group: int, options: Counts) -> Savings:
         """See `Cost`."""
@@ -153,7 +163,7 @@ def latency_cost(
         known = {channels: 0.0, **saved_us.get(group.name, {})}
         counts = sorted(known)
         rows.append(np.interp(np.arange(channels + 1), counts, [known[c] for c in counts]))
-    return LatencyCost(dense_us=dense_us, saved_us=tuple(rows))
+    return LatencyCost(dense=dense_us, saved_us=tuple(rows))
 
 
 def _product_cost(
