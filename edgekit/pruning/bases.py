@@ -55,5 +55,5 @@ def context_basis(context: Reals, weight: Reals) -> tuple[Reals, Reals, Reals]:
 def _factor(moment: Reals) -> Reals:
     """Return the lower Cholesky factor of a moment with a small ridge."""
     ridge = max(_RIDGE * float(np.diagonal(moment).mean()), _LEAST)
-    factor: Reals = np.linalg.cholesky(moment + ridge * np.eye(len(moment)))
-    return factor
+    factor = np.linalg.cholesky(moment + ridge * np.eye(len(moment)))
+    return np.asarray(factor, np.float64)

@@ -1,16 +1,16 @@
-"""Parts a fused projection behind its product, so that its parts can have different widths.
+"""Parts a fused projection, so that what was fused can have different widths.
 
     x W -> Reshape [.., 3, H, D] -> Transpose -> Gather 0, 1, 2
 
 gives queries, keys and values one common width D. The same numbers come out of
 
-    x W' -> Split -> q: Reshape [.., H, D] -> Transpose
-                     k: ...
-                     v: ...
+    x W0 -> Reshape [.., H, D] -> Transpose
+    x W1 -> ...
+    x W2 -> ...
 
-where W' has the columns of each part side by side. Which columns belong to a part, and how they
-lie in it, is read off column numbers that went through the graph (`tracing`), so that
-[3, H, D], [H, 3, D] and whatever else exporters write are one case.
+where each weight has the columns of one part. Which columns those are, and how they lie in it, is
+read off column numbers that went through the graph (`tracing`), so that [3, H, D], [H, 3, D] and
+whatever else exporters write are one case.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgekit.candidate import Skip
 from edgekit.graph import Model
 from edgekit.graph.costs import concrete_shapes
-from edgekit.pruning.projections import Projection, is_own, projection_of, set_weights, weights_of
-from edgekit.pruning.tracing import Numbers, Shapes, moved
+from edgekit.graph.surgery import constant_of
+from edgekit.pruning.projections import Projection, projection_of
+from edgekit.pruning.tracing import Numbers, Shapes, arrivals, moved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,7 +58,7 @@ def unfused(
 ) -> tuple[Model, tuple[str, ...], tuple[Skip, ...]]:
     """Return the model with fused projections parted, and the names of those projections.
 
-    Outputs are the same, bit for bit but for the order of sums inside a product.
+    Outputs are the same, but for the order of sums inside a product.
 
     Args:
         model: unchanged; its constants are initializers.
@@ -94,7 +97,7 @@ def unfused(
 
 
 def _parts(projection: Projection, shapes: Shapes) -> list[_Part]:
-    """Return the parts of a projection that share an axis on their way; none when they do not.
+    """Return the parts of a projection; none when it is not fused, or its parts are apart anyway.
 
     Raises:
         _Refusal: it is fused in a form that is not known.
@@ -102,10 +105,15 @@ def _parts(projection: Projection, shapes: Shapes) -> list[_Part]:
     shape = shapes.get(projection.output.name or "")
     if shape is None or projection.output.is_graph_output():
         return []
-    elements = np.arange(math.prod(shape)).reshape(shape)
-    found = _selected(projection.output, elements, shapes, projection.columns)
-    if found is None or len(found) < 2 or _direct(projection, found):  # noqa: PLR2004  # one part is all
+    whole = math.prod(shape)
+    elements = np.arange(whole).reshape(shape)
+    found = _selected(projection.output, elements, shapes, columns=shape[-1], whole=whole)
+    if found is None or len(found) < 2:  # noqa: PLR2004  # one part is all
         return []
+    if _direct(projection, found) and not any(_is_multiplied(*one, shapes) for one in found):
+        return []
+    if len(projection.weight.uses()) > 1:
+        raise _Refusal("its weight is used elsewhere, too")
     columns = np.concatenate([np.unique(numbers % shape[-1]) for _, numbers in found])
     if len(np.unique(columns)) != len(columns) or len(columns) != shape[-1]:
         raise _Refusal("its parts overlap or leave columns out")
@@ -113,10 +121,10 @@ def _parts(projection: Projection, shapes: Shapes) -> list[_Part]:
 
 
 def _selected(
-    value: ir.Value, elements: Numbers, shapes: Shapes, columns: int
+    value: ir.Value, elements: Numbers, shapes: Shapes, *, columns: int, whole: int
 ) -> list[tuple[ir.Value, Numbers]] | None:
     """Return the first values that hold some columns only; None when the whole is used as such."""
-    if len(np.unique(elements % columns)) < columns:
+    if elements.size < whole and len(np.unique(elements % columns)) < columns:
         return [_squeezed(value, elements, shapes)]
     if value.is_graph_output():
         return None
@@ -126,7 +134,7 @@ def _selected(
         if results is None or user.op_type in {"Mul", "Div"}:
             return None
         for output, numbers in zip(user.outputs, results, strict=True):
-            inner = _selected(output, numbers, shapes, columns)
+            inner = _selected(output, numbers, shapes, columns=columns, whole=whole)
             if inner is None:
                 return None
             found.extend(inner)
@@ -143,10 +151,20 @@ def _squeezed(value: ir.Value, elements: Numbers, shapes: Shapes) -> tuple[ir.Va
 
 
 def _direct(projection: Projection, found: Sequence[tuple[ir.Value, Numbers]]) -> bool:
-    """Are the parts taken from the projection's last axis, each with a length of its own?"""
+    """Are the parts taken from the projection's last axis, so that none shares an axis?"""
     return all(
         (node := value.producer()) is not None and node.inputs[0] is projection.output
         for value, _ in found
+    )
+
+
+def _is_multiplied(value: ir.Value, elements: Numbers, shapes: Shapes) -> bool:
+    """Is a part multiplied with another activation, as attention does?"""
+    return any(
+        arrival.user is not None
+        and arrival.user.op_type == "MatMul"
+        and all(one is not None and constant_of(one) is None for one in arrival.user.inputs)
+        for arrival in arrivals(value, elements, shapes)
     )
 
 
@@ -181,48 +199,38 @@ def _order(places: Numbers, positions: tuple[int, ...]) -> list[int]:
 
 
 def _rebuild(graph: ir.Graph, projection: Projection, parts: list[_Part]) -> None:
-    """Replace the nodes between the projection and its parts, in place.
-
-    Raises:
-        _Refusal: the columns must be sorted, and the weights are not the projection's own.
-    """
-    order = np.concatenate([part.columns for part in parts])
-    name, output = projection.node.name, projection.output
-    anchor = output.producer()
-    if (np.diff(order) != 1).any():
-        if not is_own(projection):
-            raise _Refusal("its columns are interleaved in a weight that others use, too")
-        weight, bias = weights_of(projection)
-        set_weights(graph, projection, weight[:, order], None if bias is None else bias[order])
-    sizes = _constant(graph, f"{name}.parts", [len(part.columns) for part in parts])
-    split = ir.node(
-        "Split",
-        [output, sizes],
-        attributes={"axis": -1},
-        num_outputs=len(parts),
-        name=f"{name}.split",
-    )
-    nodes = [split]
-    for index, (part, piece) in enumerate(zip(parts, split.outputs, strict=True)):
-        piece.name = f"{name}.part_{index}"
-        target = [0] * (len(part.perm) - len(part.lengths)) + list(part.lengths)
-        end = piece
-        if len(part.lengths) > 1:
-            shape = _constant(graph, f"{piece.name}.shape", target)
-            nodes.append(ir.node("Reshape", [end, shape], name=f"{piece.name}.reshape"))
-            end = nodes[-1].outputs[0]
-        if part.perm != tuple(range(len(part.perm))):
-            perm = {"perm": part.perm}
-            nodes.append(ir.node("Transpose", [end], perm, name=f"{piece.name}.transpose"))
-            end = nodes[-1].outputs[0]
-        _take_over(part.value, end)
-    for node in nodes:
-        for result in node.outputs:
-            result.name = result.name or node.name
-            result.type = output.type
-    if anchor is None:
+    """Make each part of a product of its own, in place."""
+    product, last = projection.node, projection.output.producer()
+    if last is None:
         raise AssertionError
-    graph.insert_after(anchor, nodes)
+    nodes: list[ir.Node] = []
+
+    def then(operator: str, inputs: list[ir.Value], name: str, **attributes: object) -> ir.Value:
+        node = ir.node(operator, inputs, attributes=attributes or None, name=name)
+        node.outputs[0].name, node.outputs[0].type = name, projection.output.type
+        nodes.append(node)
+        return node.outputs[0]
+
+    for index, part in enumerate(parts):
+        name = f"{product.name}.{index}"
+        weight = _columns(graph, projection.weight, part.columns, projection.axis)
+        end = projection.data
+        if projection.bias is None:
+            end = then(product.op_type, [end, weight], name, **dict(product.attributes))
+        elif last is product:
+            bias = _columns(graph, projection.bias, part.columns, 0)
+            end = then(product.op_type, [end, weight, bias], name, **dict(product.attributes))
+        else:
+            bias = _columns(graph, projection.bias, part.columns, 0)
+            end = then("Add", [then(product.op_type, [end, weight], name), bias], f"{name}.bias")
+        if len(part.lengths) > 1:
+            target = [0] * (len(part.perm) - len(part.lengths)) + list(part.lengths)
+            shape = _initializer(graph, f"{name}.shape", np.array(target, np.int64))
+            end = then("Reshape", [end, shape], f"{name}.reshape")
+        if part.perm != tuple(range(len(part.perm))):
+            end = then("Transpose", [end], f"{name}.transpose", perm=part.perm)
+        _take_over(part.value, end)
+    graph.insert_after(last, nodes)
 
 
 def _take_over(old: ir.Value, new: ir.Value) -> None:
@@ -232,9 +240,23 @@ def _take_over(old: ir.Value, new: ir.Value) -> None:
     new.name, new.shape = name, old.shape
 
 
-def _constant(graph: ir.Graph, name: str, numbers: list[int]) -> ir.Value:
-    array = np.array(numbers, np.int64)
+def _columns(graph: ir.Graph, value: ir.Value, columns: Numbers, axis: int) -> ir.Value:
+    """Return a new initializer that holds some columns; a view where they are side by side."""
+    if value.const_value is None:
+        raise AssertionError
+    side_by_side = columns[-1] - columns[0] + 1 == len(columns)
+    chosen = slice(columns[0], columns[-1] + 1) if side_by_side else columns
+    array = value.const_value.numpy()
+    taken = array[chosen] if axis == 0 else array[:, chosen]
+    name, number = f"{value.name}.{columns[0]}", 0
+    while name in graph.initializers:
+        number += 1
+        name = f"{value.name}.{columns[0]}.{number}"
+    return _initializer(graph, name, taken)
+
+
+def _initializer(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.Value:
     value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    value.dtype, value.shape = ir.DataType.INT64, ir.Shape(array.shape)
+    value.dtype, value.shape = ir.DataType.from_numpy(array.dtype), ir.Shape(array.shape)
     graph.register_initializer(value)
     return value
