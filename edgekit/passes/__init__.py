@@ -53,21 +53,44 @@ def build(name: str, params: Mapping[str, Any] | None = None) -> Pass:
     """
     kind = find(name)
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]  # every pass is a dataclass
+    values: dict[str, Any] = {}
     for key, value in (params or {}).items():
         if key not in fields:
             expected = f"one of {', '.join(fields)}" if fields else "no parameter"
             raise UsageError(
                 "unknown parameter", where=f"{name}.{key}", found=repr(value), expected=expected
             )
-        default = fields[key].default
-        numbers = isinstance(default, float) and isinstance(value, int | float)
-        if isinstance(value, bool) != isinstance(default, bool) or not (
-            numbers or isinstance(value, type(default))
-        ):
+        default = _default(fields[key])
+        if not _fits(value, default):
             raise UsageError(
                 "a parameter of the wrong type",
                 where=f"{name}.{key}",
                 found=repr(value),
-                expected=f"{type(default).__name__}, such as {default!r}",
+                expected=_kind(default),
             )
-    return kind(**(params or {}))
+        values[key] = tuple(value) if isinstance(default, tuple) else value
+    return kind(**values)
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    made = field.default_factory
+    return field.default if made is dataclasses.MISSING else made()
+
+
+def _fits(value: object, default: object) -> bool:
+    """Say whether `value` is of the type of `default`: tuples hold names, tables hold numbers."""
+    if isinstance(default, tuple):
+        return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+    if isinstance(default, dict):
+        return isinstance(value, Mapping) and all(_fits(one, 0.0) for one in value.values())
+    number = isinstance(default, float) and isinstance(value, int | float)
+    same = isinstance(value, bool) == isinstance(default, bool)
+    return same and (number or isinstance(value, type(default)))
+
+
+def _kind(default: object) -> str:
+    if isinstance(default, tuple):
+        return "a list of names"
+    if isinstance(default, dict):
+        return "a table of numbers by name"
+    return f"{type(default).__name__}, such as {default!r}"
