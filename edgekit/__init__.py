@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from edgekit.gating import gate
     from edgekit.graph.load import load
     from edgekit.inspection import channel_groups, inspect
-    from edgekit.pipeline import optimize, quantize
+    from edgekit.pipeline import optimize
     from edgekit.profiling import profile
     from edgekit.sample import demo_files
+    from edgekit.single import prune, quantize
 
 _HOME = {
     "EdgekitError": "edgekit.errors",
@@ -26,7 +27,8 @@ _HOME = {
     "load": "edgekit.graph",
     "optimize": "edgekit.pipeline",
     "profile": "edgekit.profiling",
-    "quantize": "edgekit.pipeline",
+    "prune": "edgekit.single",
+    "quantize": "edgekit.single",
 }
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "load",
     "optimize",
     "profile",
+    "prune",
     "quantize",
 ]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from edgekit import bench, bundle, graph, judging, passes, report
 from edgekit import release as releases
 from edgekit import target as targets
-from edgekit.candidate import StepRecord
 from edgekit.conclusion import (
     Request,
     concluded,
@@ -25,7 +24,6 @@ from edgekit.job import (
     Conditions,
     budgets_of,
     check_batch_axis,
-    check_file_out,
     open_job,
     original_candidate,
     silent,
@@ -33,7 +31,7 @@ from edgekit.job import (
 from edgekit.passes import Progress
 from edgekit.release import ReleaseProfile
 from edgekit.result import Result
-from edgekit.stages import Judge, apply, context_of, make_candidates, measure
+from edgekit.stages import Judge, make_candidates, measure
 
 DEFAULT_PROFILE = "quantize-only"
 """Until pruning exists; then `balanced`."""
@@ -129,67 +127,6 @@ def optimize(
     return result
 
 
-def quantize(
-    model: str | Path,
-    *,
-    target: str,
-    data: str | Path,
-    out: str | Path,
-    device: str | None = None,
-    threads: int = 1,
-    batch: int = 1,
-    shapes: dict[str, tuple[int, ...]] | None = None,
-    force: bool = False,
-    progress: Progress = silent,
-) -> StepRecord:
-    """Write the static int8 form of `model` in the form that its target's kernels want.
-
-    Args:
-        model: path of an ONNX file.
-        target: name of a target, or path of its TOML file.
-        data: samples to calibrate with.
-        out: file to write. Nothing is written when no form of int8 pays; the record says why.
-        device: what decides by measuring where int8 pays; this machine by default, and the
-            target's facts where nothing can be measured.
-        threads: intra-op threads.
-        batch: samples per inference.
-        shapes: shapes of inputs with dynamic axes.
-        force: replace a file that exists.
-        progress: called with (what is being done, done so far, in all).
-
-    Returns:
-        what was quantized, what was left alone and why.
-
-    Raises:
-        EdgekitError: bad input, or `out` cannot be written.
-
-    Example:
-        >>> import edgekit, pathlib, tempfile
-        >>> demo = edgekit.demo_files()
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     out = pathlib.Path(folder, "int8.onnx")
-        ...     record = edgekit.quantize(
-        ...         demo.model, target="jetson", data=demo.calibration, out=out
-        ...     )
-        ...     out.stat().st_size < demo.model.stat().st_size
-        True
-    """
-    file, written = Path(model), Path(out)
-    the_target = targets.load(target)
-    check_file_out(written, force=force)
-    loaded, calibration, _ = _load(file, data, data, None, progress)
-    conditions = Conditions(
-        device=device, threads=threads, batch=batch, shapes=shapes, progress=progress
-    )
-    with open_job(file, loaded, the_target, conditions, data=calibration) as job:
-        context = context_of(job, calibration)
-        simplified, _record = apply(passes.Simplify(), loaded, context)
-        result, record = apply(passes.Quantize(), simplified, context)
-        if record.changed:
-            graph.save(result, written)
-    return record
-
-
 def _read(target: str, profile: str, budgets: Sequence[str]) -> Request:
     the_profile = releases.load(profile)
     return Request(
@@ -205,17 +142,15 @@ def _load(
     file: Path,
     data: str | Path,
     evaluation: str | Path | None,
-    profile: ReleaseProfile | None,
+    profile: ReleaseProfile,
     progress: Progress,
 ) -> tuple[Model, Dataset, Dataset]:
     progress("checking the model", 0, 0)
     loaded = graph.load(file)
     progress("checking the data", 0, 0)
-    images = profile.preprocessing if profile is not None else None
+    images = profile.preprocessing
     calibration = open_data(data, loaded, preprocessing=images)
     check_batch_axis(loaded, calibration)
     if evaluation is None:
         return (loaded, *held_out(calibration))
-    if evaluation == data:
-        return loaded, calibration, calibration
     return loaded, calibration, open_data(evaluation, loaded, preprocessing=images)

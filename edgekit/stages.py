@@ -67,7 +67,7 @@ def make_candidates(
     return Made(candidates=tuple(made), models=models, declined=tuple(declined))
 
 
-def context_of(job: Job, calibration: Dataset) -> Context:
+def context_of(job: Job, calibration: Dataset | None) -> Context:
     """Return what passes may use in this job."""
     return Context(
         target=job.running.target,

@@ -21,6 +21,7 @@ COMMANDS = (
     "demo",
     "inspect",
     "optimize",
+    "prune",
     "quantize",
     "profile",
     "gate",

@@ -7,6 +7,7 @@ from typing import Any
 
 import rich_click as click
 
+from edgekit import units
 from edgekit.errors import UsageError
 
 model = click.argument("model", type=click.Path())
@@ -56,7 +57,8 @@ shapes = click.option(
 json_file = click.option(
     "--json", "json_file", metavar="FILE", help="Write JSON there; - is stdout."
 )
-force = click.option("--force", is_flag=True, help="Replace a finished bundle.")
+output_file = click.option("-o", "--output", metavar="OUT", help="Model file to write.")
+force = click.option("--force", is_flag=True, help="Replace what is there.")
 
 
 def read_shapes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
@@ -81,6 +83,45 @@ def read_shapes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
             raise UsageError("the shape is too large", where="--shape", found=repr(text))
         shapes[name] = shape
     return shapes
+
+
+def read_ratios(texts: tuple[str, ...]) -> dict[str, float]:
+    """Read `--ratio LAYER=0.3` options; a later one for the same layer wins.
+
+    Raises:
+        UsageError: one of them is not LAYER=SHARE.
+    """
+    ratios: dict[str, float] = {}
+    for text in texts:
+        layer, _, share = text.rpartition("=")
+        try:
+            ratios[layer] = float(share)
+        except ValueError:
+            layer = ""
+        if not layer:
+            raise UsageError(
+                "cannot read the share",
+                where="--ratio",
+                found=repr(text),
+                expected="LAYER=SHARE, e.g. 'layer1.*=0.3'",
+            )
+    return ratios
+
+
+def read_seconds(text: str, option: str) -> float:
+    """Read a duration such as `8ms` and return it in seconds.
+
+    Raises:
+        UsageError: it is no number with a unit of time.
+    """
+    number = text.rstrip("nuµms ")
+    try:
+        value = float(number)
+    except ValueError:
+        raise UsageError(
+            "cannot read the time", where=option, found=repr(text), expected="such as 8ms"
+        ) from None
+    return value * units.factor(text[len(number) :].strip(), "s", where=option)
 
 
 def required(value: Any, option: str) -> Any:

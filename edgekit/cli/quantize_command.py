@@ -15,7 +15,7 @@ from edgekit.cli import options
 @options.threads
 @options.batch
 @options.shapes
-@click.option("-o", "--output", metavar="OUT", help="Model file to write.")
+@options.output_file
 @options.force
 def command(
     *,
@@ -30,10 +30,8 @@ def command(
     force: bool,
 ) -> int:
     """Quantize MODEL to static int8 in the form its target's kernels want."""
-    from rich.markup import escape
-
     from edgekit.cli import terminal
-    from edgekit.pipeline import quantize
+    from edgekit.single import quantize
 
     written = options.required(output, "-o")
     with terminal.progress() as report:
@@ -49,12 +47,4 @@ def command(
             force=force,
             progress=report,
         )
-    for name, value in record.facts.items():
-        if isinstance(value, str | int | float):
-            terminal.say(f"{escape(name)}: {escape(str(value))}")
-    for skip in record.skipped[:20]:
-        terminal.say(f"left alone: {escape(skip.where)}: {escape(skip.reason)}")
-    if len(record.skipped) > 20:  # noqa: PLR2004  # a screenful
-        terminal.say(f"... and {len(record.skipped) - 20} more")
-    terminal.next_command(f"edgekit profile {written} --against {model}")
-    return 0
+    return terminal.show_record(record, model, written)

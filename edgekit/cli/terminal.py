@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from edgekit.errors import OutputError
 
 if TYPE_CHECKING:
+    from edgekit.candidate import StepRecord
     from edgekit.result import Result
 
 Report = Callable[[str, int, int], None]
@@ -115,3 +116,16 @@ def show_result(result: Result, json_file: str | None) -> int:
     if result.next_command:
         next_command(result.next_command)
     return result.exit_code
+
+
+def show_record(record: StepRecord, model: str, written: str) -> int:
+    """Print what one step did to `model`, and what comes next, and return the exit code."""
+    from edgekit.report import console as rendering
+
+    console().print(rendering.record(record))
+    next_command(
+        f"edgekit profile {written} --against {model}"
+        if record.changed
+        else f"edgekit inspect {model}"
+    )
+    return 0

@@ -187,28 +187,32 @@ def groups(found: ChannelGroups) -> RenderableType:
 
 def record(found: StepRecord) -> RenderableType:
     """Return what one step did, and what it left alone and why."""
-    tables: list[RenderableType] = []
-    lines: list[RenderableType] = []
-    for name, value in found.facts.items():
-        if isinstance(value, dict) and value:
-            table = Table(box=SIMPLE_HEAD, pad_edge=False, show_header=False)
-            for key, inner in value.items():
-                table.add_row(_text(str(key)), _text(str(inner)))
-            tables += [_text(f"{name}:"), table]
-        elif isinstance(value, float) and name.endswith(" kept"):
-            lines.append(_text(f"{name}: {units.percent(value)}"))
-        elif isinstance(value, str | int | float):
-            lines.append(
-                _text(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
-            )
+    counts = found.facts.get("counts") or {}
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("group")
+    table.add_column("channels", justify="right")
+    for name, change in counts.items():
+        table.add_row(_text(name), _text(str(change)))
+    lines = [
+        _text(f"{name}: {_fact(name, value)}")
+        for name, value in found.facts.items()
+        if isinstance(value, str | int | float)
+    ]
     skips = [_text(f"left alone: {skip.where}: {skip.reason}") for skip in found.skipped]
     more = len(skips) - _SHOWN_SKIPS
     return Group(
-        *tables,
+        *([table] if counts else []),
         *lines,
         *skips[:_SHOWN_SKIPS],
         *([_text(f"... and {more} more")] if more > 0 else []),
     )
+
+
+def _fact(name: str, value: str | float) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    share = name.startswith("share") or name.endswith(" kept")
+    return units.percent(value) if share else f"{value:.4g}"
 
 
 def _share(part: int, whole: int) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import onnx
+
 
 def test_inspect_lists_groups_and_why_some_are_pinned(edgekit, tmp_path, small_model):
     ran = edgekit("inspect", small_model, "--groups", "--target", "x86", "--json", "i.json")
@@ -21,3 +23,29 @@ def test_a_target_without_groups_says_what_is_missing(edgekit, small_model):
     ran = edgekit("inspect", small_model, "--target", "x86")
     assert ran.code == 2
     assert "--groups" in ran.error_line
+
+
+def test_prune_writes_a_smaller_file_and_says_what_went(edgekit, tmp_path, small_model, small_data):
+    given = ("--data", small_data, "--target", "x86", "-o", "pruned.onnx")
+    ran = edgekit("prune", small_model, *given, "--ratio", "conv*=0.5")
+    assert ran.code == 0, ran.err
+    for text in ("conv1", "16 -> 8", "32 -> 16", "multiply-adds kept", "left alone: head"):
+        assert text in ran.err
+    assert f"next: edgekit profile pruned.onnx --against {small_model}" in ran.err
+    onnx.checker.check_model(str(tmp_path / "pruned.onnx"), full_check=True)
+    weights = {w.name: tuple(w.dims) for w in onnx.load(tmp_path / "pruned.onnx").graph.initializer}
+    assert weights["w2"] == (16, 8, 3, 3)
+    assert edgekit("prune", small_model, *given, "--keep-macs", "0.5").code == 2
+    ran = edgekit("prune", small_model, *given, "--keep-macs", "0.5", "--force")
+    assert ran.code == 0, ran.err
+
+
+def test_ignored_layers_stay_whole(edgekit, tmp_path, small_model, small_data):
+    ran = edgekit(
+        *("prune", small_model, "--data", small_data, "--target", "x86", "-o", "pruned.onnx"),
+        *("--keep-macs", "0.7", "--ignore", "conv1"),
+    )
+    assert ran.code == 0, ran.err
+    weights = {w.name: tuple(w.dims) for w in onnx.load(tmp_path / "pruned.onnx").graph.initializer}
+    assert weights["w1"] == (16, 3, 3, 3)
+    assert weights["w2"][0] < 32

@@ -42,7 +42,7 @@ def test_a_later_pattern_wins(coupling):
 
 
 def test_a_pinned_layer_says_why(coupling):
-    with pytest.raises(UsageError, match="'head' cannot be removed .*graph output"):
+    with pytest.raises(UsageError, match=r"'head' cannot be removed .*graph output"):
         shares(coupling, {"head": 0.5}, where="--ratio")
     assert shares(coupling, {"*": 0.5}, where="--ratio") == {"conv1": 0.5, "conv2": 0.5}
 

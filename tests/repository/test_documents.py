@@ -40,6 +40,15 @@ def test_the_readme_tells_of_every_command():
     assert set(re.findall(r"edgekit ([a-z]+)", text_of("README.md"))) >= set(COMMANDS)
 
 
+def test_the_readme_tells_of_every_criterion():
+    from edgekit.pruning.criteria import CRITERIA
+
+    table = text_of("README.md").partition("| criterion |")[2].partition("\n\n")[0]
+    firsts = [row.split("|")[1] for row in table.splitlines() if row.startswith("| ")]
+    told = {name for first in firsts for name in re.findall("`(.*?)`", first)}
+    assert told == {criterion.name for criterion in CRITERIA}
+
+
 @pytest.mark.parametrize("line", [x for x in shell_lines("README.md") if x.startswith("edgekit ")])
 def test_every_option_shown_exists(line):
     import click

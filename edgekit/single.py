@@ -1,0 +1,220 @@
+"""`edgekit.quantize` and `edgekit.prune`: one step alone, as a file."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgekit import graph, passes
+from edgekit import target as targets
+from edgekit.candidate import StepRecord
+from edgekit.dataset import open_data
+from edgekit.errors import ModelError, UsageError
+from edgekit.job import (
+    Conditions,
+    check_batch_axis,
+    check_file_out,
+    local_target,
+    open_job,
+    silent,
+)
+from edgekit.passes import Pass, Progress
+from edgekit.pruning import criteria
+from edgekit.pruning.selection import check_share
+from edgekit.stages import apply, context_of
+from edgekit.target import Target
+
+_OPTIONS = {
+    "keep_macs": "--keep-macs",
+    "keep_params": "--keep-params",
+    "max_latency_s": "--max-latency",
+    "ratios": "--ratio",
+}
+
+
+def quantize(
+    model: str | Path,
+    *,
+    target: str,
+    data: str | Path,
+    out: str | Path,
+    device: str | None = None,
+    threads: int = 1,
+    batch: int = 1,
+    shapes: dict[str, tuple[int, ...]] | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> StepRecord:
+    """Write the static int8 form of `model` in the form that its target's kernels want.
+
+    Args:
+        model: path of an ONNX file.
+        target: name of a target, or path of its TOML file.
+        data: samples to calibrate with.
+        out: file to write. Nothing is written when no form of int8 pays; the record says why.
+        device: what decides by measuring where int8 pays; this machine by default, and the
+            target's facts where nothing can be measured.
+        threads: intra-op threads.
+        batch: samples per inference.
+        shapes: shapes of inputs with dynamic axes.
+        force: replace a file that exists.
+        progress: called with (what is being done, done so far, in all).
+
+    Returns:
+        what was quantized, what was left alone and why.
+
+    Raises:
+        EdgekitError: bad input, or `out` cannot be written.
+
+    Example:
+        >>> import edgekit, pathlib, tempfile
+        >>> demo = edgekit.demo_files()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     out = pathlib.Path(folder, "int8.onnx")
+        ...     record = edgekit.quantize(
+        ...         demo.model, target="jetson", data=demo.calibration, out=out
+        ...     )
+        ...     out.stat().st_size < demo.model.stat().st_size
+        True
+    """
+    conditions = Conditions(
+        device=device, threads=threads, batch=batch, shapes=shapes, progress=progress
+    )
+    the_target, written = targets.load(target), Path(out)
+    check_file_out(written, force=force)
+    return _alone(passes.Quantize(), Path(model), the_target, conditions, data=data, out=written)
+
+
+def prune(
+    model: str | Path,
+    *,
+    out: str | Path,
+    data: str | Path | None = None,
+    keep_macs: float | None = None,
+    keep_params: float | None = None,
+    max_latency_s: float | None = None,
+    ratios: Mapping[str, float] | None = None,
+    criterion: str = "obs",
+    ignore: Sequence[str] = (),
+    target: str | None = None,
+    device: str | None = None,
+    threads: int = 1,
+    batch: int = 1,
+    shapes: dict[str, tuple[int, ...]] | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> StepRecord:
+    """Write a physically smaller form of `model`, its weights refitted to keep the answers.
+
+    Exactly one of `keep_macs`, `keep_params`, `max_latency_s` and `ratios` says how much goes.
+
+    Args:
+        model: path of an ONNX file.
+        out: file to write.
+        data: samples to refit weights and to rank channels with; labels in it are ignored.
+            Needed by all that looks at activations.
+        keep_macs: share of the multiply-adds that stays, between 0 and 1.
+        keep_params: share of the parameters that stays, between 0 and 1.
+        max_latency_s: latency to reach, in seconds, as measured on the device.
+        ratios: share of channels that goes, by name or pattern of the layer that makes them.
+        criterion: how channels are ranked; one of `edgekit.pruning.criteria.CRITERIA`.
+        ignore: names or patterns of layers whose channels all stay.
+        target: whose kernels say how counts are rounded; this machine's by default.
+        device: what measures; this machine where it is of the target's kind.
+        threads: intra-op threads.
+        batch: samples per inference.
+        shapes: shapes of inputs with dynamic axes.
+        force: replace a file that exists.
+        progress: called with (what is being done, done so far, in all).
+
+    Returns:
+        what was removed, what was left alone and why.
+
+    Raises:
+        EdgekitError: bad input, nothing that can be pruned, a budget that cannot be reached, or
+            `out` cannot be written.
+
+    Example:
+        >>> import edgekit, pathlib, tempfile
+        >>> demo = edgekit.demo_files()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     out = pathlib.Path(folder, "pruned.onnx")
+        ...     record = edgekit.prune(demo.model, data=demo.calibration, keep_macs=0.5, out=out)
+        ...     out.stat().st_size < demo.model.stat().st_size
+        True
+    """
+    budgets = {"keep_macs": keep_macs, "keep_params": keep_params, "max_latency_s": max_latency_s}
+    step = _pruning(budgets, ratios or {}, criterion, tuple(ignore))
+    conditions = Conditions(
+        device=device, threads=threads, batch=batch, shapes=shapes, progress=progress
+    )
+    the_target = local_target() if target is None else targets.load(target)
+    file, written = Path(model), Path(out)
+    check_file_out(written, force=force)
+    record = _alone(step, file, the_target, conditions, data=data, out=written)
+    if not record.changed:
+        reasons = Counter(skip.reason for skip in record.skipped).most_common(1)
+        raise ModelError(
+            "nothing was pruned",
+            where=file.name,
+            found=", ".join(f"{reason} ({count} times)" for reason, count in reasons),
+            remedy=f"`edgekit inspect {file} --groups` says what is pinned and why",
+        )
+    return record
+
+
+def _alone(
+    step: Pass,
+    file: Path,
+    target: Target,
+    conditions: Conditions,
+    *,
+    data: str | Path | None,
+    out: Path,
+) -> StepRecord:
+    """Simplify a model, apply one step, and write what it made; nothing when it changed nothing."""
+    conditions.progress("checking the model", 0, 0)
+    loaded = graph.load(file)
+    calibration = None
+    if data is not None:
+        conditions.progress("checking the data", 0, 0)
+        calibration = open_data(data, loaded)
+        check_batch_axis(loaded, calibration)
+    with open_job(file, loaded, target, conditions, data=calibration) as job:
+        context = context_of(job, calibration)
+        simplified, _record = apply(passes.Simplify(), loaded, context)
+        result, record = apply(step, simplified, context)
+        if record.changed:
+            graph.save(result, out)
+    return record
+
+
+def _pruning(
+    budgets: Mapping[str, float | None],
+    ratios: Mapping[str, float],
+    criterion: str,
+    ignore: tuple[str, ...],
+) -> Pass:
+    """Return the pass after checking what can be wrong before the model is touched."""
+    given: dict[str, Any] = {name: one for name, one in budgets.items() if one is not None}
+    for name, value in given.items():
+        if name != "max_latency_s":
+            check_share(value, where=_OPTIONS[name])
+        elif not 0 < value < math.inf:
+            raise UsageError("no possible latency", where=_OPTIONS[name], found=f"{value:g} s")
+    for layer, share in ratios.items():
+        check_share(share, where=f"--ratio {layer}")
+    if ratios:
+        given["ratios"] = dict(ratios)
+    if len(given) != 1:
+        raise UsageError(
+            "how much is to go must be said in one way",
+            where="prune",
+            found=" and ".join(_OPTIONS[name] for name in given) or "none",
+            expected=f"one of {', '.join(_OPTIONS.values())}",
+        )
+    criteria.find(criterion)
+    return passes.build("prune", {**given, "criterion": criterion, "ignore": ignore})
