@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
 from edgekit import native
 from edgekit.graph.folding import absorb_scalars, fold_affine
 from edgekit.graph.reshaping import settle_reshapes
-from edgekit.graph.surgery import name_nodes
+from edgekit.graph.surgery import constant_of, name_nodes
 from edgekit.graph.versions import convert_in_place
 
 _FOLDED_ELEMENTS = 1 << 12
@@ -119,7 +120,13 @@ def _rewrite(model: ir.Model) -> None:
 
 
 def _should_fold(node: ir.Node) -> bool | None:
-    """Fold a rearrangement of a weight of any size when nothing else uses the weight."""
+    """Fold a rearrangement of a weight of any size when nothing else uses the weight.
+
+    Small ConstantOfShape too, which exporters put into the computation of a Pad's widths.
+    """
+    if node.op_type == "ConstantOfShape" and not node.domain:
+        lengths = None if node.inputs[0] is None else constant_of(node.inputs[0])
+        return lengths is not None and bool(np.prod(lengths) <= _FOLDED_ELEMENTS)
     if node.op_type not in _REARRANGING or node.domain:
         return None
     weight = node.inputs[0]

@@ -145,6 +145,21 @@ def test_reshape_targets_that_follow_the_batch(simplified, rest, target):
     assert found in (target, [0, *rest], [-1, *rest])
 
 
+def test_pad_widths_put_together_with_zeros_become_constants(simplified):
+    proto = network(
+        [
+            node("ConstantOfShape", ["two"], ["zeros"], value=const("", np.zeros(1, "i8"))),
+            node("Concat", ["zeros", "before", "zeros", "after"], ["widths"], axis=0),
+            node("Pad", ["x", "widths"], ["y"], mode="reflect"),
+        ],
+        [value("x", ["N", 3, 8, 8])],
+        [value("y", ["N", 3, 11, 9])],
+        [const("two", [2]), const("before", [1, 0]), const("after", [2, 1])],
+    )
+    outcome = simplified(proto)
+    assert kinds(outcome) == ["Pad"]
+
+
 def test_reshape_targets_of_two_dynamic_parts_stay(simplified):
     nodes = [
         node("Shape", ["x"], ["s"]),
