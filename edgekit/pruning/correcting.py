@@ -64,10 +64,6 @@ def _expand(cut: Cut, node: ir.Node) -> None:
     cut.tell_lengths(node, 1, changes, "shape")
 
 
-def _constant_of_shape(cut: Cut, node: ir.Node) -> None:
-    cut.tell_lengths(node, 0, cut.shortened(node.outputs[0]), "shape")
-
-
 def _resize(cut: Cut, node: ir.Node) -> None:
     """Resize by sizes; scales hold for any length."""
     if len(node.inputs) < 4 or node.inputs[3] is None:  # noqa: PLR2004  # the fourth: sizes
@@ -159,8 +155,6 @@ def _split(cut: Cut, node: ir.Node) -> None:
         return
     edges = np.cumsum(_split_sizes(node, shape[axis]))
     sizes = np.bincount(np.searchsorted(edges, kept, side="right"), minlength=len(edges))
-    if not sizes.all():
-        raise ModelError("no channel would stay", where=f"{node.name}, a part of Split")
     if cut.opset >= _INPUT_FORM:
         node.attributes.pop("num_outputs", None)
         cut.tell(node, 1, sizes.astype(np.int64), "split")
@@ -268,7 +262,6 @@ def _graph(node: ir.Node) -> ir.Graph:
 
 _CORRECTIONS: dict[str, Callable[[Cut, ir.Node], None]] = {
     "Conv": _convolution,
-    "ConstantOfShape": _constant_of_shape,
     "ConvTranspose": _transposed_convolution,
     "Expand": _expand,
     "GRU": _recurrent,

@@ -53,7 +53,9 @@ class Cut:
         Raises:
             ModelError: none would stay.
         """
-        positions = self._coupling.kept(value.name or "", axis, self._keep)
+        if not value.name:
+            return None
+        positions = self._coupling.kept(value.name, axis, self._keep)
         if positions is not None and not positions.size:
             raise ModelError(
                 "no channel would stay",

@@ -1,0 +1,75 @@
+"""What channels cost, counted without building the smaller graph, is what it costs."""
+
+import numpy as np
+import onnx_ir as ir
+from onnx import TensorProto, helper, numpy_helper
+
+from edgekit import graph
+from edgekit.graph import Model
+from edgekit.pruning.analysis import couple
+from edgekit.pruning.costing import Costing
+from edgekit.pruning.preparing import prepared
+from edgekit.pruning.surgery import removed
+
+N = helper.make_node
+SHAPES = {"x": (2, 3, 8, 8), "s": (2, 5, 12)}
+
+
+def network():
+    """Residual and grouped convolutions, a flattened classifier; attention beside a GRU."""
+    nodes = [
+        N("Conv", ["x", "w1", "b1"], ["a"], "stem", pads=[1, 1, 1, 1]),
+        N("Conv", ["a", "w2"], ["b"], "deep", pads=[1, 1, 1, 1], group=16),
+        N("Conv", ["b", "w3"], ["c"], "point"),
+        N("Add", ["a", "c"], ["d"], "skip"),
+        N("Conv", ["d", "w4"], ["e"], "grouped", group=2),
+        N("ConvTranspose", ["e", "w5"], ["f"], "up", strides=[2, 2]),
+        N("MaxPool", ["f"], ["g"], "pool", kernel_shape=[4, 4], strides=[4, 4]),
+        N("Flatten", ["g"], ["h"], "flat"),
+        N("Gemm", ["h", "w6", "b6"], ["y"], "head"),
+        N("MatMul", ["s", "wq"], ["q"], "query"),
+        N("MatMul", ["s", "wk"], ["k"], "key"),
+        N("Transpose", ["k"], ["kt"], "turn", perm=[0, 2, 1]),
+        N("MatMul", ["q", "kt"], ["z"], "scores"),
+        N("Transpose", ["s"], ["t"], "time", perm=[1, 0, 2]),
+        N("GRU", ["t", "w", "r"], ["", "n"], "gru", hidden_size=8),
+        N("MatMul", ["n", "w7"], ["m"], "last"),
+    ]
+    weights = {
+        "w1": (16, 3, 3, 3), "b1": (16,), "w2": (16, 1, 3, 3), "w3": (16, 16, 1, 1),
+        "w4": (8, 8, 3, 3), "w5": (8, 6, 2, 2), "w6": (54, 4), "b6": (4,), "wq": (12, 10),
+        "wk": (12, 10), "w": (1, 24, 12), "r": (1, 24, 8), "w7": (8, 5),
+    }  # fmt: skip
+    rng = np.random.default_rng(0)
+    proto = helper.make_graph(
+        nodes,
+        "g",
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in SHAPES.items()
+        ],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "yzm"],
+        [
+            numpy_helper.from_array(rng.standard_normal(shape).astype("f4"), name)
+            for name, shape in weights.items()
+        ],
+    )
+    model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return prepared(Model(ir=ir.from_proto(model), name="g"))
+
+
+def test_costs_of_any_choice_are_those_of_the_smaller_graph():
+    coupling = couple(network(), SHAPES)
+    costing = Costing(coupling)
+    rng = np.random.default_rng(1)
+    keep = coupling.everything()
+    for share in (1.0, 0.75, 0.5, 0.25):
+        for group in coupling.groups:
+            if group.pinned_by is None:
+                count = max(1, int(share * len(group.channels)))
+                keep[group.channels] = False
+                keep[rng.permutation(group.channels)[:count]] = True
+        expected = graph.costs(removed(coupling, keep), SHAPES)
+        assert costing.macs(keep) == expected.macs
+        assert costing.parameters(keep) == expected.parameters
+    assert not keep.all()
