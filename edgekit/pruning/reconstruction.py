@@ -45,6 +45,7 @@ def reconstructed(
     *,
     samples: int = SAMPLES,
     twins: Mapping[str, str] | None = None,
+    twins_only: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Model, tuple[LayerFit, ...]]:
     """Return the pruned model with its layers fitted to what the dense one makes.
@@ -61,6 +62,7 @@ def reconstructed(
         samples: see `data`.
         twins: by value of `pruned`, the value of `dense` that it stands for where that is not the
             one of the same name.
+        twins_only: fit no layers but those that reach for one of these.
         progress: called with (layers done, in all).
 
     Raises:
@@ -69,6 +71,9 @@ def reconstructed(
     own = _with_own_biases(pruned)
     layers, refused = _fittable(own.ir.graph)
     order = fitting_order(own.ir.graph, layers, kept, twins or {})
+    if twins_only:
+        others = set((twins or {}).values())
+        order = [(layer, target) for layer, target in order if target.value in others]
     folder = workspace / "reconstruction"
     folder.mkdir()
     try:
