@@ -88,6 +88,38 @@ def measured(
     return table
 
 
+def compared(
+    wanted: list[list[npt.NDArray[Any]]], found: list[list[npt.NDArray[Any]]]
+) -> tuple[float, float]:
+    """Return the mean over outputs of (squared change / variance, share of equal top answers).
+
+    Args:
+        wanted: for each batch the outputs of the dense model.
+        found: for each batch those of another one.
+    """
+    losses, agreements = [], []
+    for index, first in enumerate(wanted[0]):
+        pairs = [(one[index], other[index]) for one, other in zip(wanted, found, strict=True)]
+        if first.dtype.kind != "f":
+            same = np.concatenate([np.ravel(one == other) for one, other in pairs])
+            losses.append(1 - float(same.mean()))
+            continue
+        exact = [_scores(one) for one, _ in pairs]
+        given = [_scores(other) for _, other in pairs]
+        values = np.concatenate([np.ravel(one) for one in exact])
+        change = sum(
+            float(((one - other) ** 2).sum()) for one, other in zip(exact, given, strict=True)
+        )
+        variance = float(((values - values.mean()) ** 2).sum())
+        losses.append(change / max(variance, np.finfo(float).tiny))
+        if first.ndim > 1 and first.shape[-1] > 1:
+            same = np.concatenate(
+                [np.ravel(one.argmax(-1) == other.argmax(-1)) for one, other in pairs]
+            )
+            agreements.append(float(same.mean()))
+    return float(np.mean(losses)), float(np.mean(agreements)) if agreements else 1.0
+
+
 def part_of(progress: Progress | None, done: int, total: int) -> Progress | None:
     """Return a `progress` for one part of some work, before which `done` of `total` was done."""
     if progress is None:
@@ -147,7 +179,7 @@ def _run(
             )
             new = dict(zip(suffix.outputs, results, strict=True))
             found.append([new.get(name, values[name]) for name in outputs])
-        answers.append(_compared(wanted, found))
+        answers.append(compared(wanted, found))
         native.report(done, len(changes))
     return answers
 
@@ -170,33 +202,6 @@ def _dense(
     for batch in batches(held_out, SAMPLES, size):
         found = dict(zip(names, session.run(names, batch.feeds), strict=True))
         yield {**batch.feeds, **found}
-
-
-def _compared(
-    wanted: list[list[npt.NDArray[Any]]], found: list[list[npt.NDArray[Any]]]
-) -> tuple[float, float]:
-    """Return the mean over outputs of (squared change / variance, share of equal top answers)."""
-    losses, agreements = [], []
-    for index, first in enumerate(wanted[0]):
-        pairs = [(one[index], other[index]) for one, other in zip(wanted, found, strict=True)]
-        if first.dtype.kind != "f":
-            same = np.concatenate([np.ravel(one == other) for one, other in pairs])
-            losses.append(1 - float(same.mean()))
-            continue
-        exact = [_scores(one) for one, _ in pairs]
-        given = [_scores(other) for _, other in pairs]
-        values = np.concatenate([np.ravel(one) for one in exact])
-        change = sum(
-            float(((one - other) ** 2).sum()) for one, other in zip(exact, given, strict=True)
-        )
-        variance = float(((values - values.mean()) ** 2).sum())
-        losses.append(change / max(variance, np.finfo(float).tiny))
-        if first.ndim > 1 and first.shape[-1] > 1:
-            same = np.concatenate(
-                [np.ravel(one.argmax(-1) == other.argmax(-1)) for one, other in pairs]
-            )
-            agreements.append(float(same.mean()))
-    return float(np.mean(losses)), float(np.mean(agreements)) if agreements else 1.0
 
 
 def _scores(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
