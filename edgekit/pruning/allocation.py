@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,7 +71,6 @@ def by_loss(
     Raises:
         UsageError: even the least counts cost more.
     """
-    check_reachable(allowed, cost, limit)
     losses = [
         np.array([row.at(count) for count in counts])
         for row, counts in zip(table, allowed, strict=True)
@@ -94,7 +94,7 @@ def by_loss(
             targets[group] = place + 1 + best
         group = int(np.argmin(prices))
         if not np.isfinite(prices[group]):
-            break
+            raise _unreachable(spent, cost, limit)
         place, target = int(places[group]), int(targets[group])
         before = counts.copy()
         counts[group] = options[group][target]
@@ -112,34 +112,13 @@ def uniform(allowed: Sequence[tuple[int, ...]], cost: Cost, limit: float) -> Cou
     Raises:
         UsageError: even the least counts cost more.
     """
-    check_reachable(allowed, cost, limit)
-    shares = sorted(
-        {count / counts[0] for counts in allowed for count in counts},
-        reverse=True,
-    )
-    low, high = 0, len(shares) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if cost.total(_at_share(allowed, shares[middle])) <= limit * (1 + _ROUNDING):
-            high = middle
-        else:
-            low = middle + 1
-    return _at_share(allowed, shares[low])
-
-
-def check_reachable(allowed: Sequence[tuple[int, ...]], cost: Cost, limit: float) -> None:
-    """Raise a UsageError unless the least counts stay within the limit."""
-    least = cost.total(np.array([counts[-1] for counts in allowed], np.int64))
-    if least > limit * (1 + _ROUNDING):
-        share = least / cost.dense
-        raise UsageError(
-            "the budget cannot be reached by removing channels",
-            where="prune",
-            found=f"{limit / cost.dense:.1%} of the model",
-            expected=f"at least {share:.1%}",
-            remedy=f"keep {share + 5e-3:.2f} or more; `edgekit inspect --groups` tells what is "
-            "pinned and why",
-        )
+    shares = {count / counts[0] for counts in allowed for count in counts}
+    found = dense(allowed)
+    for share in sorted(shares, reverse=True):
+        found = _at_share(allowed, share)
+        if cost.total(found) <= limit * (1 + _ROUNDING):
+            return found
+    raise _unreachable(cost.total(found), cost, limit)
 
 
 def dense(allowed: Sequence[tuple[int, ...]]) -> Counts:
@@ -173,6 +152,18 @@ def flags_of(coupling: Coupling, group: ChannelGroup, scores: Scores, count: int
     order = np.argsort(scores, kind="stable")
     keep[group.channels[order[: len(order) - count]]] = False
     return keep
+
+
+def _unreachable(least: float, cost: Cost, limit: float) -> UsageError:
+    share = least / cost.dense
+    return UsageError(
+        "the budget cannot be reached by removing channels",
+        where="prune",
+        found=f"{limit / cost.dense:.1%} of the model",
+        expected=f"at least {share:.1%}",
+        remedy=f"keep {math.ceil(100 * share) / 100:g} or more; `edgekit inspect --groups` tells "
+        "what is pinned and why",
+    )
 
 
 def _at_share(allowed: Sequence[tuple[int, ...]], share: float) -> Counts:

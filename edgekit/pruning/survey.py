@@ -10,6 +10,7 @@ import numpy as np
 
 from edgekit.dataset import Dataset
 from edgekit.dataset.subset import Subset
+from edgekit.errors import DataError
 from edgekit.pruning.allocation import Losses
 from edgekit.pruning.attention import Rotation
 from edgekit.pruning.batches import HELD_OUT_EVERY
@@ -144,10 +145,22 @@ def turned(
 
 
 def parted(data: Dataset) -> tuple[Dataset, Dataset]:
-    """Return (samples to fit to, samples held out): every fifth is held out."""
-    held = tuple(range(HELD_OUT_EVERY - 1, len(data), HELD_OUT_EVERY))
-    fitted = tuple(index for index in range(len(data)) if index % HELD_OUT_EVERY != held[0])
-    return Subset(data, fitted), Subset(data, held)
+    """Return (samples to fit to, samples held out): every fifth is held out.
+
+    Raises:
+        DataError: too few samples to hold one out.
+    """
+    if len(data) < HELD_OUT_EVERY:
+        raise DataError(
+            "too few samples to choose channels by",
+            where=data.source,
+            found=str(len(data)),
+            expected="about 256 or more",
+        )
+    indexes = range(len(data))
+    held = tuple(indexes[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY])
+    rest = set(indexes).difference(held)
+    return Subset(data, tuple(sorted(rest))), Subset(data, held)
 
 
 def _scored(
