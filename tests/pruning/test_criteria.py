@@ -317,7 +317,7 @@ def test_a_survey_holds_out_every_fifth_sample_and_measures_each_group(coupling,
     assert done[-1] == (3, 3)
     fitted, held_out = parted(Images(60))
     assert (len(fitted), len(held_out)) == (48, 12)
-    with pytest.raises(DataError, match="noise: too few samples .* about 256"):
+    with pytest.raises(DataError, match=r"noise: too few samples .* about 256"):
         parted(Images(4))
 
 
