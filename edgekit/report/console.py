@@ -17,7 +17,7 @@ from edgekit.graph import Costs, NodeCost, TensorSpec
 from edgekit.judging import Check, Ruling, Verdict
 from edgekit.measurement import Measurement
 from edgekit.pruning.listing import ChannelGroups, ListedGroup
-from edgekit.report import view
+from edgekit.report import story, view
 from edgekit.result import Result
 
 STYLES: dict[Ruling, str] = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
@@ -193,11 +193,8 @@ def record(found: StepRecord) -> RenderableType:
     table.add_column("channels", justify="right")
     for name, change in counts.items():
         table.add_row(_text(name), _text(str(change)))
-    lines = [
-        _text(f"{name}: {_fact(name, value)}")
-        for name, value in found.facts.items()
-        if isinstance(value, str | int | float)
-    ]
+    scalars = {n: value for n, value in found.facts.items() if isinstance(value, str | int | float)}
+    lines = [_text(f"{name}: {text}") for name, text in story.facts(scalars)]
     skips = [_text(f"left alone: {skip.where}: {skip.reason}") for skip in found.skipped]
     more = len(skips) - _SHOWN_SKIPS
     return Group(
@@ -206,13 +203,6 @@ def record(found: StepRecord) -> RenderableType:
         *skips[:_SHOWN_SKIPS],
         *([_text(f"... and {more} more")] if more > 0 else []),
     )
-
-
-def _fact(name: str, value: str | float) -> str:
-    if not isinstance(value, float):
-        return str(value)
-    share = name.startswith("share") or name.endswith(" kept")
-    return units.percent(value) if share else f"{value:.4g}"
 
 
 def _share(part: int, whole: int) -> float:

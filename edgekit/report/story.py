@@ -146,6 +146,7 @@ def _label(key: str) -> str:
 def _setting(key: str, value: object) -> str:
     if key.endswith("_bytes") and isinstance(value, int):
         return units.show(value, "B")
-    if key.startswith("share") and isinstance(value, int | float):
+    is_share = key.startswith("share") or key.endswith(" kept")
+    if is_share and isinstance(value, int | float):
         return units.percent(value)
     return _fact(value)
