@@ -100,7 +100,10 @@ def _shape(cut: Cut, node: ir.Node) -> None:
 
 
 def _slice(cut: Cut, node: ir.Node) -> None:
-    """Slice: each axis that loses positions is cut where the ones that stay begin and end."""
+    """Slice: each axis that loses positions is cut where the ones that stay begin and end.
+
+    Steps are positive: others pin their channels.
+    """
     data = _operand(node, 0)
     rank = len(cut.shape(data))
     given = range(len(_numbers(node, 1))) if _absent(node, 3) else _numbers(node, 3).tolist()
@@ -115,21 +118,14 @@ def _slice(cut: Cut, node: ir.Node) -> None:
         if kept is None:
             continue
         place, length = places[axis], cut.shape(data)[axis]
-        taken = np.arange(length)[_bounds(starts[place], ends[place], steps[place], length)]
+        start, end, step = (int(part[place]) for part in (starts, ends, steps))
+        taken = np.arange(length)[start:end:step]
         new = np.searchsorted(kept, taken[np.isin(taken, kept)])
         starts[place], ends[place], steps[place] = _progression(node, new)
     cut.tell(node, 1, starts, "starts")
     cut.tell(node, 2, ends, "ends")
     if not _absent(node, 4):
         cut.tell(node, 4, steps, "steps")
-
-
-def _bounds(start: int, end: int, step: int, length: int) -> slice:
-    """Return Python's slice for ONNX's: with a negative step, -length - 1 is before the first."""
-    start, end, step = int(start), int(end), int(step)
-    if step < 0 and end < -length:
-        return slice(start, None, step)
-    return slice(start, end, step)
 
 
 def _progression(node: ir.Node, positions: Ids) -> tuple[int, int, int]:
@@ -139,10 +135,7 @@ def _progression(node: ir.Node, positions: Ids) -> tuple[int, int, int]:
     steps = np.unique(np.diff(positions))
     if len(steps) > 1:
         raise ModelError("what stays is no regular slice", where=node.name or "")
-    start, last, step = int(positions[0]), int(positions[-1]), int(steps[0]) if len(steps) else 1
-    if step > 0:
-        return start, last + 1, step
-    return start, last - 1 if last else int(np.iinfo(np.int32).min), step
+    return int(positions[0]), int(positions[-1]) + 1, int(steps[0]) if len(steps) else 1
 
 
 def _split(cut: Cut, node: ir.Node) -> None:

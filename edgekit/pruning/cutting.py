@@ -132,13 +132,6 @@ class Cut:
         divisor = self.constant(f"{name}.divisor", divisors)
         return [product, self._arithmetic("Div", multiplied, divisor, name)]
 
-    def _arithmetic(self, op_type: str, one: ir.Value, other: ir.Value, name: str) -> ir.Node:
-        name = self._fresh(name)
-        node = ir.node(op_type, [one, other], name=name)
-        (output,) = node.outputs
-        output.name, output.dtype = name, ir.DataType.INT64
-        return node
-
     def constant(self, name: str, array: npt.NDArray[Any]) -> ir.Value:
         """Return a new initializer; its name gets a number when it is taken."""
         name = self._fresh(name)
@@ -146,6 +139,13 @@ class Cut:
         value.dtype, value.shape = ir.DataType.from_numpy(array.dtype), ir.Shape(array.shape)
         self._graph.register_initializer(value)
         return value
+
+    def _arithmetic(self, op_type: str, one: ir.Value, other: ir.Value, name: str) -> ir.Node:
+        name = self._fresh(name)
+        node = ir.node(op_type, [one, other], name=name)
+        (output,) = node.outputs
+        output.name, output.dtype = name, ir.DataType.INT64
+        return node
 
     def _fresh(self, name: str) -> str:
         found, number = name, 1
