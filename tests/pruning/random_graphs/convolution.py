@@ -83,9 +83,13 @@ def instance_normalization(g: Drawing) -> None:
 
 
 def group_normalization(g: Drawing) -> None:
-    """As exporters write it: an InstanceNormalization between reshapes, then scale and shift."""
+    """As one operator, or as exporters write it: an InstanceNormalization between reshapes."""
     x, group = _divisible(g, _wide(g))
     c = x.channels
+    if g.opset >= 21 and g.yes():
+        inputs = (x.name, g.weight(c), g.weight(c))
+        g.add(g.node("GroupNormalization", *inputs, num_groups=group, epsilon=1e-2), *x.shape)
+        return
     if g.yes():
         parted = g.node("Reshape", x.name, g.constant([0, group, -1]))
     else:
@@ -156,6 +160,17 @@ def resize(g: Drawing) -> None:
     g.add(made, c, 2 * h, 2 * w)
 
 
+def resize_like(g: Drawing) -> None:
+    """As in a feature pyramid: to the height and width of another map, read off at run time."""
+    x, other = g.feature_map(), g.feature_map()
+    sizes = []
+    for f, start, end in ((x, 0, 2), (other, 2, 4)):
+        bounds = (g.constant([start]), g.constant([end]))
+        sizes.append(g.node("Slice", g.node("Shape", f.name), *bounds))
+    made = g.node("Resize", x.name, "", "", g.node("Concat", *sizes, axis=0))
+    g.add(made, x.channels, *other.shape[1:])
+
+
 def pad_space(g: Drawing) -> None:
     x = _wide(g)
     c, h, w = x.shape
@@ -197,6 +212,18 @@ def channel_shuffle(g: Drawing) -> None:
     parted = g.reshape(x.name, group, c // group, h, w)
     turned = g.node("Transpose", parted, perm=[0, 2, 1, 3, 4])
     g.add(g.reshape(turned, c, h, w), c, h, w)
+
+
+def channel_shuffle_by_own_shape(g: Drawing) -> None:
+    """All lengths are read off the value itself, and arithmetic is done on them."""
+    x, group = _divisible(g, g.feature_map())
+    shape = g.node("Shape", x.name)
+    n, c, h, w = (g.node("Gather", shape, g.constant([axis])) for axis in range(4))
+    width = g.node("Div", c, g.constant([group]))
+    parted = g.node("Concat", n, g.constant([group]), width, h, w, axis=0)
+    turned = g.node("Transpose", g.node("Reshape", x.name, parted), perm=[0, 2, 1, 3, 4])
+    whole = g.node("Concat", n, g.one_of(c, g.constant([-1])), h, w, axis=0)
+    g.add(g.node("Reshape", turned, whole), *x.shape)
 
 
 def _conv(g: Drawing, x: Feature, *, channels: int, group: int) -> None:

@@ -42,6 +42,26 @@ def matmul(g: Drawing) -> None:
     g.add(made, *x.with_channels(channels))
 
 
+def matmul_vector(g: Drawing) -> None:
+    """A weight of one axis: channels are summed up and their axis is gone."""
+    x = g.sequence()
+    g.add(g.node("MatMul", x.name, g.weight(x.channels, fan_in=x.channels)), x.shape[0])
+
+
+def gemm_on_rows(g: Drawing) -> None:
+    """Batch and positions are merged to rows for a Gemm, and parted again."""
+    x = g.sequence()
+    t, c = x.shape
+    channels = g.integer(2, 8)
+    rows = g.node("Reshape", x.name, g.constant([-1, c]))
+    weight = g.weight(channels, c, fan_in=c)
+    made = g.node("Gemm", rows, weight, g.weight(channels), transB=1)
+    back = g.constant([-1, t, channels])
+    if g.yes():
+        back = g.node("Concat", g.batch_of(x.name), g.constant([t, channels]), axis=0)
+    g.add(g.node("Reshape", made, back), t, channels)
+
+
 def matmul_channels_last(g: Drawing) -> None:
     """A linear layer on a map, between transposes, as in ConvNeXt and Swin."""
     x = g.feature_map()

@@ -34,6 +34,40 @@ def class_token(g: Drawing) -> None:
     g.add(g.node("Add", made, g.weight(1, t + 1, c)), t + 1, c)
 
 
+def embedding(g: Drawing) -> None:
+    """Rows of a table, chosen by numbers that depend on the input."""
+    source = g.features[0]
+    sums = source.name
+    for axis in range(len(source.shape) - 1, 0, -1):
+        sums = g.reduce("ReduceSum", sums, (axis,), keepdims=0)
+    chosen = g.node("Cast", g.node("Greater", sums, g.constant(0, "f4")), to=7)
+    channels = g.integer(2, 6)
+    g.add(g.node("Gather", g.weight(2, channels), chosen), source.shape[-1], channels)
+
+
+def expand_like(g: Drawing) -> None:
+    """A pooled map at all positions of another, whose shape is read off at run time."""
+    x = g.feature_map()
+    pooled = g.node("GlobalAveragePool", x.name)
+    g.add(g.node("Expand", pooled, g.node("Shape", g.twin(x))), *x.shape)
+
+
+def windows(g: Drawing) -> None:
+    """As in Swin: windows of two positions become samples, and are put back."""
+    x = g.sequence()
+    t, c = x.shape
+    if t % 2:
+        x = g.add(g.node("Concat", x.name, x.name, axis=1), 2 * t, c)
+        t = 2 * t
+    parted = g.node("Reshape", x.name, g.constant([-1, 2, c]))
+    made = g.node("Softmax", parted, axis=1)
+    made = g.node("Mul", made, g.weight(c))
+    back = g.constant([-1, t, c])
+    if g.yes():
+        back = g.node("Concat", g.batch_of(x.name), g.constant([t, -1]), axis=0)
+    g.add(g.node("Reshape", made, back), t, c)
+
+
 def split_equal(g: Drawing) -> None:
     x = g.feature()
     if x.channels % 2:

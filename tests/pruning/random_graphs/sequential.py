@@ -41,6 +41,19 @@ def attention_fused_by_reshape(g: Drawing) -> None:
     _attend(g, x, *parts, inner=heads * width)
 
 
+def rotary_positions(g: Drawing) -> None:
+    """Each half of a head's width is turned with the other."""
+    x = g.mixed(g.sequence(), 8)
+    t, heads = x.shape[0], g.one_of(2, 1)
+    width = 8 // heads
+    parted = _heads(g, x, heads)
+    halves = g.nodes_of("Split", [parted, g.constant([width // 2] * 2)], 2, axis=-1)
+    turned = g.node("Concat", g.node("Neg", halves[1]), halves[0], axis=-1)
+    parts = [g.node("Mul", part, g.weight(t, width)) for part in (parted, turned)]
+    made = g.node("Transpose", g.node("Add", *parts), perm=[0, 2, 1, 3])
+    g.add(g.reshape(made, t, 8), t, 8)
+
+
 def lstm(g: Drawing) -> None:
     _recurrent(g, "LSTM", gates=4, biases=8, states=2)
 
@@ -68,6 +81,8 @@ def _attend(g: Drawing, x: Feature, query: str, key: str, value: str, *, inner: 
     turned = g.node("Transpose", key, perm=[0, 1, 3, 2])
     likeness = g.node("MatMul", query, turned)
     scaled = g.node("Mul", likeness, g.constant(0.5, "f4"))
+    if g.seldom():
+        scaled = g.node("Add", scaled, g.weight(x.shape[0], x.shape[0]))
     share = g.node("Softmax", scaled, axis=-1)
     mixed = g.node("Transpose", g.node("MatMul", share, value), perm=[0, 2, 1, 3])
     merged = Feature(g.reshape(mixed, x.shape[0], inner), (x.shape[0], inner))
@@ -108,7 +123,9 @@ def _recurrent(
 
 
 def _initial_state(g: Drawing, x: Feature, ways: int, hidden: int) -> str:
-    """A learned state for all samples."""
+    """A learned state for all samples, or zeros."""
     parts = (g.constant([ways]), g.batch_of(x.name), g.constant([hidden]))
     shape = g.node("Concat", *parts, axis=0)
+    if g.seldom():
+        return g.node("ConstantOfShape", shape)
     return g.node("Expand", g.weight(ways, 1, hidden), shape)
