@@ -29,6 +29,7 @@ from edgekit.pruning.tracing import (
 _LONGEST = 12
 """Nodes between the scores and their softmax, or between that and the context, at most."""
 _UP_TO_SOFTMAX = frozenset({"Add", "Cast", "Div", "Mul", "Reshape", "Where"})
+_FROM_SOFTMAX = _UP_TO_SOFTMAX | {"Dropout", "Identity", "Transpose"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -197,15 +198,15 @@ def _uses(projection: Projection, search: _Search) -> list[Arrival]:
 
 
 def _from_softmax(product: ir.Node) -> bool:
-    """Is the left operand a softmax's result, or what is left of it?"""
-    value = product.inputs[0]
+    """Does the left operand come from a softmax?"""
+    values = [product.inputs[0]]
     for _ in range(_LONGEST):
+        value = values.pop() if values else None
         node = None if value is None else value.producer()
-        if node is None:
-            return False
-        if node.op_type == "Softmax":
+        if node is not None and node.op_type == "Softmax":
             return True
-        value = node.inputs[0] if node.op_type in _UP_TO_SOFTMAX | {"Dropout"} else None
+        if node is not None and node.op_type in _FROM_SOFTMAX:
+            values.extend(reversed(node.inputs))
     return False
 
 

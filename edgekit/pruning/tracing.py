@@ -22,6 +22,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 """Concrete shape of every value that has a known one, by name."""
 Numbers = npt.NDArray[np.int64]
 
+_LENGTHS = frozenset({"Shape", "Size"})
 _SHAPED = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand"})
 _MOVING = _SHAPED | {"Split", "Transpose", "Gather", "Slice", "Identity", "Dropout"}
 
@@ -68,7 +69,7 @@ def projection_behind(value: ir.Value, shapes: Shapes) -> Projection | ir.Node |
 
 
 def arrivals(value: ir.Value, numbers: Numbers, shapes: Shapes) -> Iterator[Arrival]:
-    """Yield each use that `value` is put to behind any data movement.
+    """Yield each use that `value` is put to behind any data movement; its lengths are no use.
 
     Args:
         value: where to start.
@@ -78,6 +79,8 @@ def arrivals(value: ir.Value, numbers: Numbers, shapes: Shapes) -> Iterator[Arri
     if value.is_graph_output():
         yield Arrival(value=value, user=None, index=0, numbers=numbers)
     for user, index in value.uses():
+        if user.op_type in _LENGTHS:
+            continue
         results = moved(user, index, numbers, shapes)
         if results is None:
             yield Arrival(value=value, user=user, index=index, numbers=numbers)

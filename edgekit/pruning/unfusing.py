@@ -86,7 +86,7 @@ def unfused(
         try:
             parts = _parts(projection, known)
             if len(parts) > 1:
-                _rebuild(graph.graph, projection, parts)
+                _rebuild(graph.graph, projection, parts, _regrouped(projection, known))
                 changed.append(name)
         except _Refusal as refusal:
             skipped.append(Skip(where=name, reason=str(refusal)))
@@ -102,15 +102,16 @@ def _parts(projection: Projection, shapes: Shapes) -> list[_Part]:
     Raises:
         _Refusal: it is fused in a form that is not known.
     """
-    shape = shapes.get(projection.output.name or "")
-    if shape is None or projection.output.is_graph_output():
+    start = _regrouped(projection, shapes) or projection.output
+    shape = shapes.get(start.name or "")
+    if shape is None or start.is_graph_output():
         return []
     whole = math.prod(shape)
     elements = np.arange(whole).reshape(shape)
-    found = _selected(projection.output, elements, shapes, columns=shape[-1], whole=whole)
+    found = _selected(start, elements, shapes, columns=shape[-1], whole=whole)
     if found is None or len(found) < 2:  # noqa: PLR2004  # one part is all
         return []
-    if _direct(projection, found) and not any(_is_multiplied(*one, shapes) for one in found):
+    if _direct(start, found) and not any(_is_multiplied(*one, shapes) for one in found):
         return []
     if len(projection.weight.uses()) > 1:
         raise _Refusal("its weight is used elsewhere, too")
@@ -118,6 +119,20 @@ def _parts(projection: Projection, shapes: Shapes) -> list[_Part]:
     if len(np.unique(columns)) != len(columns) or len(columns) != shape[-1]:
         raise _Refusal("its parts overlap or leave columns out")
     return [_part(value, numbers, shape) for value, numbers in found]
+
+
+def _regrouped(projection: Projection, shapes: Shapes) -> ir.Value | None:
+    """Return what a Reshape of the positions alone makes of the projection, as behind a Gemm."""
+    uses = tuple(projection.output.uses())
+    shape = shapes.get(projection.output.name or "")
+    if len(uses) != 1 or shape is None or projection.output.is_graph_output():
+        return None
+    reshape = uses[0].node
+    target = reshape.inputs[1] if reshape.op_type == "Reshape" else None
+    constant = None if target is None else constant_of(target)
+    if constant is None or uses[0].idx or constant[-1] != shape[-1]:
+        return None
+    return reshape.outputs[0]
 
 
 def _selected(
@@ -150,11 +165,10 @@ def _squeezed(value: ir.Value, elements: Numbers, shapes: Shapes) -> tuple[ir.Va
     return (value, elements) if results is None else (uses[0].node.outputs[0], results[0])
 
 
-def _direct(projection: Projection, found: Sequence[tuple[ir.Value, Numbers]]) -> bool:
-    """Are the parts taken from the projection's last axis, so that none shares an axis?"""
+def _direct(start: ir.Value, found: Sequence[tuple[ir.Value, Numbers]]) -> bool:
+    """Are the parts taken from the last axis of all columns, so that none shares an axis?"""
     return all(
-        (node := value.producer()) is not None and node.inputs[0] is projection.output
-        for value, _ in found
+        (node := value.producer()) is not None and node.inputs[0] is start for value, _ in found
     )
 
 
@@ -198,11 +212,14 @@ def _order(places: Numbers, positions: tuple[int, ...]) -> list[int]:
     return [*order, *short, *long]
 
 
-def _rebuild(graph: ir.Graph, projection: Projection, parts: list[_Part]) -> None:
+def _rebuild(
+    graph: ir.Graph, projection: Projection, parts: list[_Part], regrouped: ir.Value | None
+) -> None:
     """Make each part of a product of its own, in place."""
     product, last = projection.node, projection.output.producer()
     if last is None:
         raise AssertionError
+    positions = _target(regrouped)
     nodes: list[ir.Node] = []
 
     def then(operator: str, inputs: list[ir.Value], name: str, **attributes: object) -> ir.Value:
@@ -223,14 +240,23 @@ def _rebuild(graph: ir.Graph, projection: Projection, parts: list[_Part]) -> Non
         else:
             bias = _columns(graph, projection.bias, part.columns, 0)
             end = then("Add", [then(product.op_type, [end, weight], name), bias], f"{name}.bias")
-        if len(part.lengths) > 1:
-            target = [0] * (len(part.perm) - len(part.lengths)) + list(part.lengths)
+        if positions is not None or len(part.lengths) > 1:
+            zeros = [0] * (len(part.perm) - len(part.lengths))
+            target = [*(zeros if positions is None else positions), *part.lengths]
             shape = _initializer(graph, f"{name}.shape", np.array(target, np.int64))
             end = then("Reshape", [end, shape], f"{name}.reshape")
         if part.perm != tuple(range(len(part.perm))):
             end = then("Transpose", [end], f"{name}.transpose", perm=part.perm)
         _take_over(part.value, end)
     graph.insert_after(last, nodes)
+
+
+def _target(regrouped: ir.Value | None) -> list[int] | None:
+    """Return what a Reshape says of its positions; None when there is none."""
+    reshape = None if regrouped is None else regrouped.producer()
+    value = None if reshape is None else reshape.inputs[1]
+    constant = None if value is None else constant_of(value)
+    return None if constant is None else [int(length) for length in constant[:-1]]
 
 
 def _take_over(old: ir.Value, new: ir.Value) -> None:
