@@ -1,0 +1,264 @@
+"""Which residual blocks go: those that are missed least for what they cost.
+
+How much a block is missed is measured at the outputs, on samples held out, after what comes before
+it was fitted to make up for it; without that, the losses of two or three blocks say nothing.
+
+Source: Gromov et al. 2024 (The Unreasonable Ineffectiveness of the Deeper Layers) removes layers by
+what they change; the order here is the lazy greedy one of Minoux 1978.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from edgekit import native
+from edgekit.candidate import Skip
+from edgekit.dataset import Dataset
+from edgekit.errors import UsageError
+from edgekit.graph import Model, costs, file_size, save
+from edgekit.graph.trial import open_session
+from edgekit.pruning.batches import batch_size, batches
+from edgekit.pruning.blocks import Block, twins, without
+from edgekit.pruning.losses import SAMPLES, Progress, compared
+from edgekit.pruning.reconstruction import reconstructed
+from edgekit.pruning.survey import parted
+
+FITTED_SAMPLES = 256
+_TIMEOUT_S = 1800.0
+_ROUNDING = 1e-9
+_Arrays = list[npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What a removal does to the outputs of held-out samples.
+
+    Attributes:
+        loss: mean squared change relative to their variance.
+        agreement: share of equal top answers.
+    """
+
+    loss: float
+    agreement: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """One block that goes.
+
+    Attributes:
+        saved: share of the model that is gone with this block and those before it.
+        effect: of this block and those before it together.
+    """
+
+    block: Block
+    saved: float
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """Which blocks go.
+
+    Attributes:
+        removals: in the order in which they were chosen.
+        alone: by block, what its removal alone does; all candidates have an entry.
+        skipped: the candidates that stay, with the reason.
+    """
+
+    removals: tuple[Removal, ...]
+    alone: Mapping[str, Effect]
+    skipped: tuple[Skip, ...]
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks that go; one within another of them is not listed."""
+        return _outermost([removal.block for removal in self.removals])
+
+
+def shallower(
+    model: Model,
+    candidates: Sequence[Block],
+    savings: Mapping[str, float],
+    *,
+    share: float,
+    data: Dataset,
+    workspace: Path,
+    progress: Progress | None = None,
+) -> Depth:
+    """Return the blocks to remove until `share` of the model is gone.
+
+    Greedy: the block goes whose removal, on top of what is gone, adds the least loss for what it
+    saves. What a block added when it was last tried is taken as the least that it adds now.
+
+    Args:
+        model: dense, with constants as initializers.
+        candidates: blocks of it.
+        savings: by block name the share of the model that it is, of `mac_shares` or
+            `latency_shares`; a block that saves nothing stays.
+        share: above 0.
+        data: unlabelled; every fifth sample is held out.
+        workspace: for temporary files.
+        progress: called with (forms of the model measured, at most so many).
+
+    Raises:
+        UsageError: all blocks together are less than `share`.
+        ModelError: the model does not run on the data.
+    """
+    paying = [block for block in candidates if savings[block.name] > 0]
+    _check_reachable(paying, savings, share)
+    rounds = len(paying) * (len(paying) + 1) // 2
+    tried = 0
+
+    def effect_of(removed: Sequence[Block]) -> Effect:
+        nonlocal tried
+        found = _effect(model, removed, data, workspace)
+        tried += 1
+        if progress is not None:
+            progress(tried, rounds)
+        return found
+
+    alone = {block.name: effect_of([block]) for block in paying}
+    added = {name: effect.loss for name, effect in alone.items()}
+    fresh = dict(alone)
+    removals: list[Removal] = []
+    gone: list[Block] = []
+    saved = loss = 0.0
+
+    def price(block: Block) -> float:
+        more = min(_saved([*gone, block], savings), share) - saved
+        return added[block.name] / max(more, _ROUNDING)
+
+    while saved < share - _ROUNDING:
+        best = min(_left(paying, gone), key=price)
+        if best.name not in fresh:
+            fresh[best.name] = effect_of([*gone, best])
+            added[best.name] = fresh[best.name].loss - loss
+            continue
+        gone.append(best)
+        saved, loss = _saved(gone, savings), fresh[best.name].loss
+        removals.append(Removal(block=best, saved=saved, effect=fresh[best.name]))
+        fresh = {}
+    staying = {
+        block.name: f"its removal alone changes the outputs by {alone[block.name].loss:.1%}"
+        for block in _left(paying, gone)
+    } | {block.name: "nothing is saved by it" for block in candidates if block not in paying}
+    return Depth(
+        removals=tuple(removals),
+        alone=alone,
+        skipped=tuple(Skip(where=name, reason=reason) for name, reason in staying.items()),
+    )
+
+
+def mac_shares(
+    model: Model, candidates: Sequence[Block], shapes: dict[str, tuple[int, ...]]
+) -> dict[str, float]:
+    """Return by block the share of the model's multiply-adds that it is."""
+    total = max(costs(model, shapes).macs, 1)
+    return {block.name: block.macs / total for block in candidates}
+
+
+def latency_shares(
+    model: Model,
+    candidates: Sequence[Block],
+    latencies_of: Callable[[Sequence[Model]], Sequence[float]],
+) -> dict[str, float]:
+    """Return by block the share of the model's latency that goes with it.
+
+    Args:
+        model: dense.
+        candidates: blocks of it.
+        latencies_of: measures several models against the first of them, seconds.
+    """
+    whole, *others = latencies_of([model, *(without(model, [block]) for block in candidates)])
+    return {block.name: 1 - other / whole for block, other in zip(candidates, others, strict=True)}
+
+
+def _check_reachable(
+    candidates: Sequence[Block], savings: Mapping[str, float], share: float
+) -> None:
+    whole = _saved(candidates, savings)
+    if not 0 < share <= whole + _ROUNDING:
+        raise UsageError(
+            "the budget cannot be reached by removing blocks",
+            where="prune",
+            found=f"{share:.1%} to go",
+            expected=f"more than 0 and at most {whole:.1%}, which is in residual blocks",
+            remedy="remove channels, too",
+        )
+
+
+def _saved(removed: Sequence[Block], savings: Mapping[str, float]) -> float:
+    return sum(savings[block.name] for block in _outermost(removed))
+
+
+def _outermost(removed: Sequence[Block]) -> tuple[Block, ...]:
+    """Return the blocks that are not within another one."""
+    return tuple(block for block in removed if not any(_within(block, one) for one in removed))
+
+
+def _left(candidates: Sequence[Block], gone: Sequence[Block]) -> list[Block]:
+    return [
+        block
+        for block in candidates
+        if block not in gone and not any(_within(block, one) for one in gone)
+    ]
+
+
+def _within(block: Block, other: Block) -> bool:
+    return set(block.nodes) < set(other.nodes)
+
+
+def _effect(model: Model, removed: Sequence[Block], data: Dataset, workspace: Path) -> Effect:
+    """Return what a removal does once the layers before the removed blocks are fitted anew."""
+    fitted, held_out = parted(data)
+    reduced = without(model, removed)
+    others = twins(model, removed)
+    if others:
+        reduced, _ = reconstructed(
+            model,
+            reduced,
+            lambda _name, _axis: None,
+            fitted,
+            workspace,
+            samples=FITTED_SAMPLES,
+            twins=others,
+            twins_only=True,
+        )
+    files = workspace / "dense.onnx", workspace / "shallower.onnx"
+    try:
+        for one, file in zip((model, reduced), files, strict=True):
+            save(one, file)
+        loss, agreement = native.call(
+            "measuring what a block is worth",
+            _compare,
+            files,
+            [spec.name for spec in model.outputs],
+            held_out,
+            timeout_s=_TIMEOUT_S,
+            memory_bytes=(3 << 30) + 3 * sum(map(file_size, files)),
+        )
+    finally:
+        for file in files:
+            for part in workspace.glob(f"{file.name}*"):
+                part.unlink()
+    return Effect(loss=loss, agreement=agreement)
+
+
+def _compare(
+    files: tuple[Path, Path], outputs: list[str], held_out: Dataset
+) -> tuple[float, float]:
+    """Return (loss, agreement) of the second model against the first; runs in a native child."""
+    sessions = [open_session(str(file), threads=os.cpu_count() or 1) for file in files]
+    size = batch_size(sessions[0], outputs, held_out)
+    found: tuple[list[_Arrays], list[_Arrays]] = ([], [])
+    for batch in batches(held_out, SAMPLES, size):
+        for session, answers in zip(sessions, found, strict=True):
+            answers.append(session.run(outputs, batch.feeds))
+    return compared(*found)
