@@ -21,7 +21,7 @@ IMAGE = ["N", 3, 8, 8]
 TOKENS = ["N", 5, 12]
 
 
-def coupled(nodes, weights, constants=None, *, x=IMAGE, opset=17, heads=False):
+def coupled(nodes, weights, constants=None, *, x=IMAGE, opset=17, heads=False, prepare=prepared):
     """Couple a graph from x to y; what y holds is never removed."""
     rng = np.random.default_rng(0)
     tensors = {k: rng.standard_normal(shape).astype("f4") for k, shape in weights.items()}
@@ -37,7 +37,7 @@ def coupled(nodes, weights, constants=None, *, x=IMAGE, opset=17, heads=False):
     )
     opsets = [helper.make_opsetid("", opset)]
     model = helper.make_model(proto, opset_imports=opsets, ir_version=9)
-    model = prepared(Model(ir=ir.from_proto(model), name="g"))
+    model = prepare(Model(ir=ir.from_proto(model), name="g"))
     return couple(model, {"x": (2, *x[1:])}, heads=heads)
 
 
@@ -513,6 +513,35 @@ def test_a_tied_weight_makes_channels_here_and_reads_them_there():
         x=TOKENS,
     )
     cut(coupling, MatMul0=[0, 5])
+
+
+def test_int8_weights_are_sliced_with_their_scales():
+    integers = np.random.default_rng(0).integers(-99, 99, (6, 3, 3, 3)).astype("i1")
+    coupling = coupled(
+        [
+            N("DequantizeLinear", ["q", "s", "z"], ["w"], axis=0),
+            N("Conv", ["x", "w"], ["c"]),
+            N("DequantizeLinear", ["q2", "s2"], ["w2"], axis=0),
+            N("Conv", ["c", "w2"], ["y"]),
+        ],
+        {},
+        {
+            "q": integers,
+            "s": np.linspace(0.01, 0.02, 6, dtype="f4"),
+            "z": np.arange(6, dtype="i1"),
+            "q2": integers.reshape(27, 6, 1, 1),
+            "s2": np.linspace(0.01, 0.02, 27, dtype="f4"),
+        },
+        prepare=lambda model: model,
+    )
+    keep = coupling.everything()
+    keep[coupling.on("c", 1)[[0, 4]]] = False
+    smaller = removed(coupling, keep)
+    assert largest_difference(masked(coupling, keep), smaller) <= 1e-5
+    found = smaller.ir.graph.initializers
+    assert found["q"].const_value.numpy().shape == (4, 3, 3, 3)
+    assert found["q2"].const_value.numpy().dtype == np.int8
+    assert len(found["s"].const_value.numpy()) == len(found["z"].const_value.numpy()) == 4
 
 
 def test_stale_shapes_are_forgotten():
