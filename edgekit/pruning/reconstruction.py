@@ -55,7 +55,7 @@ def reconstructed(
     Args:
         dense: what was pruned; its nodes and values have the names of the pruned one's.
         pruned: unchanged.
-        kept: which positions of an axis of a value of `dense` are left in `pruned`, e.g.
+        kept: by value of `pruned`, which positions of an axis are left of what it stands for, e.g.
             `functools.partial(coupling.kept, keep=keep)`.
         data: unlabelled; at most `samples` samples of it, evenly spread, are used.
         workspace: for temporary files, up to a few times the activations of all samples.

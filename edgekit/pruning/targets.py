@@ -17,7 +17,7 @@ import onnx_ir as ir
 from edgekit.pruning.layers import Layer, read_by
 
 Kept = Callable[[str, int], npt.NDArray[np.int64] | None]
-"""Which positions of an axis of a value of the dense model are left; None when all are."""
+"""Which positions of an axis the dense value has left in the pruned one of this name; None: all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +73,8 @@ def fitting_order(
         order.append((layer, target))
 
     def aim(layer: Layer, made: ir.Value) -> Target:
-        name = twins.get(made.name or "", made.name or "")
-        return Target(value=name, channels=kept(name, layer.axis))
+        name = made.name or ""
+        return Target(value=twins.get(name, name), channels=kept(name, layer.axis))
 
     for index in range(len(layers)):
         place(index)
