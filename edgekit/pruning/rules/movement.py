@@ -89,7 +89,10 @@ def _computed_slice(flow: Flow, node: ir.Node, axes: Axes) -> None:
 
 
 def gather(flow: Flow, node: ir.Node) -> None:
-    """Take channels by constant indices; computed ones pin the axis (an embedding's rows)."""
+    """Take channels by constant indices; computed ones pin the axis (an embedding's rows).
+
+    The axes of computed indices stand in its place.
+    """
     axes, shape = flow.axes(node.inputs[0]), flow.shape(node.inputs[0])
     axis = node.attributes.get_int("axis", 0) % len(axes)
     value = node.inputs[1]
@@ -103,6 +106,8 @@ def gather(flow: Flow, node: ir.Node) -> None:
         if places != 1:
             flow.pin(taken, node, "takes single ones")
     inner: Axes = [taken] if places == 1 else [None] * places
+    if indices is None:
+        inner = flow.axes(value)
     flow.give(node.outputs[0], [*axes[:axis], *inner, *axes[axis + 1 :]])
 
 
