@@ -28,6 +28,7 @@ from edgekit.pruning.tracing import (
 
 _LONGEST = 12
 """Nodes between the scores and their softmax, or between that and the context, at most."""
+_GROUPED = "heads share columns, as in grouped-query attention"
 _UP_TO_SOFTMAX = frozenset({"Add", "Cast", "Div", "Mul", "Reshape", "Where"})
 _FROM_SOFTMAX = _UP_TO_SOFTMAX | {"Dropout", "Identity", "Transpose"}
 
@@ -97,16 +98,21 @@ def products_of(
     found: list[Scores | Context] = []
     skipped = []
     for node in graph:
-        if node.domain not in {"", "ai.onnx"} or node.op_type != "MatMul":
+        if node.domain not in {"", "ai.onnx"} or node.op_type not in {"MatMul", "Einsum"}:
             continue
         if any(value is None or constant_of(value) is not None for value in node.inputs):
             continue
         try:
-            after = _from_softmax(node)
-            found.append(_context(node, search) if after else _scores(node, search))
+            found.append(_product(node, search))
         except _Refusal as refusal:
             skipped.append(Skip(where=node.name or node.op_type, reason=str(refusal)))
     return tuple(found), tuple(skipped)
+
+
+def _product(node: ir.Node, search: _Search) -> Scores | Context:
+    if node.op_type == "Einsum":
+        raise _Refusal("is an Einsum of two activations; only MatMul is known")
+    return _context(node, search) if _from_softmax(node) else _scores(node, search)
 
 
 def _scores(node: ir.Node, search: _Search) -> Scores:
@@ -153,6 +159,8 @@ def _context(node: ir.Node, search: _Search) -> Context:
     if not is_own(output):
         raise _Refusal("the output projection's weights are used elsewhere, too, or not float32")
     lines = reader.numbers.reshape(-1, reader.numbers.shape[-1])
+    if len(np.unique(lines[0])) < lines.shape[1] and np.isin(lines[0], heads).all():
+        raise _Refusal(_GROUPED)
     order = np.argsort(lines[0])
     if (lines != lines[0]).any() or not np.array_equal(lines[0][order], np.sort(heads, axis=None)):
         raise _Refusal("the output projection reads other columns, too")
@@ -179,7 +187,7 @@ def _side(
     if not is_own(projection):
         raise _Refusal("a projection's weights are used elsewhere, too, or not float32")
     if len(np.unique(columns)) != columns.size:
-        raise _Refusal("heads share columns, as in grouped-query attention")
+        raise _Refusal(_GROUPED)
     for arrival in _uses(projection, search):
         mine = arrival.user is node and arrival.index == index
         if not mine and np.isin(arrival.numbers, columns).any():

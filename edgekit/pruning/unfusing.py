@@ -15,6 +15,7 @@ whatever else exporters write are one case.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,6 +50,20 @@ class _Part:
     perm: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Start:
+    """Where a projection's columns are still together: behind it, or behind a first Reshape.
+
+    Attributes:
+        whole: the value's shape with the columns on one last axis.
+        positions: what the target of a Reshape of the projection says of the axes before that.
+    """
+
+    value: ir.Value
+    whole: tuple[int, ...]
+    positions: list[int]
+
+
 class _Refusal(Exception):  # noqa: N818  # an answer, not an error
     """Why a projection stays as it is."""
 
@@ -65,7 +80,7 @@ def unfused(
         shapes: of the inputs.
 
     Returns:
-        the model; names of the products whose columns are parted now; the fused ones that stay.
+        the model; names of the products that are parted now; the fused ones that stay as they are.
 
     Raises:
         ModelError: a shape does not fit its input.
@@ -80,13 +95,14 @@ def unfused(
     changed, skipped = [], []
     for node in list(graph.graph):
         projection = projection_of(node)
-        if projection is None:
+        start = None if projection is None else _start(projection, known)
+        if projection is None or start is None:
             continue
         name = node.name or node.op_type
         try:
-            parts = _parts(projection, known)
-            if len(parts) > 1:
-                _rebuild(graph.graph, projection, parts, _regrouped(projection, known))
+            parts = _parts(projection, start, known)
+            if parts:
+                _rebuild(graph.graph, projection, parts, start.positions)
                 changed.append(name)
         except _Refusal as refusal:
             skipped.append(Skip(where=name, reason=str(refusal)))
@@ -96,43 +112,51 @@ def unfused(
     return Model(ir=graph, name=model.name), tuple(changed), tuple(skipped)
 
 
-def _parts(projection: Projection, shapes: Shapes) -> list[_Part]:
+def _parts(projection: Projection, start: _Start, shapes: Shapes) -> list[_Part]:
     """Return the parts of a projection; none when it is not fused, or its parts are apart anyway.
 
     Raises:
         _Refusal: it is fused in a form that is not known.
     """
-    start = _regrouped(projection, shapes) or projection.output
-    shape = shapes.get(start.name or "")
-    if shape is None or start.is_graph_output():
-        return []
-    whole = math.prod(shape)
-    elements = np.arange(whole).reshape(shape)
-    found = _selected(start, elements, shapes, columns=shape[-1], whole=whole)
+    shape = shapes[start.value.name or ""]
+    columns = start.whole[-1]
+    elements = np.arange(math.prod(shape)).reshape(shape)
+    found = _selected(start.value, elements, shapes, columns=columns, whole=elements.size)
     if found is None or len(found) < 2:  # noqa: PLR2004  # one part is all
         return []
-    if _direct(start, found) and not any(_is_multiplied(*one, shapes) for one in found):
+    apart = shape[-1] == columns and _direct(start.value, found)
+    if apart and not any(_is_multiplied(*one, shapes) for one in found):
         return []
     if len(projection.weight.uses()) > 1:
         raise _Refusal("its weight is used elsewhere, too")
-    columns = np.concatenate([np.unique(numbers % shape[-1]) for _, numbers in found])
-    if len(np.unique(columns)) != len(columns) or len(columns) != shape[-1]:
+    seen = np.concatenate([np.unique(numbers % columns) for _, numbers in found])
+    if len(np.unique(seen)) != len(seen) or len(seen) != columns:
         raise _Refusal("its parts overlap or leave columns out")
-    return [_part(value, numbers, shape) for value, numbers in found]
+    return [_part(value, numbers, start.whole) for value, numbers in found]
 
 
-def _regrouped(projection: Projection, shapes: Shapes) -> ir.Value | None:
-    """Return what a Reshape of the positions alone makes of the projection, as behind a Gemm."""
-    uses = tuple(projection.output.uses())
-    shape = shapes.get(projection.output.name or "")
-    if len(uses) != 1 or shape is None or projection.output.is_graph_output():
+def _start(projection: Projection, shapes: Shapes) -> _Start | None:
+    """Return where to start; None when the shape is not known or the columns end at an output."""
+    value, uses = projection.output, tuple(projection.output.uses())
+    shape = shapes.get(value.name or "")
+    if shape is None or value.is_graph_output():
         return None
-    reshape = uses[0].node
-    target = reshape.inputs[1] if reshape.op_type == "Reshape" else None
-    constant = None if target is None else constant_of(target)
-    if constant is None or uses[0].idx or constant[-1] != shape[-1]:
-        return None
-    return reshape.outputs[0]
+    plain = _Start(value=value, whole=shape, positions=[0] * (len(shape) - 1))
+    reshape = uses[0].node if len(uses) == 1 and uses[0].idx == 0 else None
+    if reshape is None or reshape.op_type != "Reshape" or reshape.inputs[1] is None:
+        return plain
+    target = constant_of(reshape.inputs[1])
+    after = shapes.get(reshape.outputs[0].name or "")
+    if target is None or after is None or reshape.outputs[0].is_graph_output():
+        return plain
+    for count in range(1, len(after)):
+        if math.prod(after[-count:]) == shape[-1]:
+            return _Start(
+                value=reshape.outputs[0],
+                whole=(*after[:-count], shape[-1]),
+                positions=[int(length) for length in target[:-count]],
+            )
+    return plain
 
 
 def _selected(
@@ -198,7 +222,7 @@ def _part(value: ir.Value, elements: Numbers, whole: tuple[int, ...]) -> _Part:
     perm = tuple(int(axis) for axis in np.argsort(axes))
     ordered = np.arange(math.prod(lengths)).reshape(lengths)
     if not same or not np.array_equal(ordered.transpose(perm), places):
-        raise _Refusal("its positions are merged or parted before its columns are")
+        raise _Refusal("its positions are moved in an unknown way before its columns are parted")
     return _Part(value=value, columns=columns, lengths=tuple(lengths[positions:]), perm=perm)
 
 
@@ -213,13 +237,12 @@ def _order(places: Numbers, positions: tuple[int, ...]) -> list[int]:
 
 
 def _rebuild(
-    graph: ir.Graph, projection: Projection, parts: list[_Part], regrouped: ir.Value | None
+    graph: ir.Graph, projection: Projection, parts: list[_Part], positions: list[int]
 ) -> None:
     """Make each part of a product of its own, in place."""
     product, last = projection.node, projection.output.producer()
     if last is None:
         raise AssertionError
-    positions = _target(regrouped)
     nodes: list[ir.Node] = []
 
     def then(operator: str, inputs: list[ir.Value], name: str, **attributes: object) -> ir.Value:
@@ -240,23 +263,14 @@ def _rebuild(
         else:
             bias = _columns(graph, projection.bias, part.columns, 0)
             end = then("Add", [then(product.op_type, [end, weight], name), bias], f"{name}.bias")
-        if positions is not None or len(part.lengths) > 1:
-            zeros = [0] * (len(part.perm) - len(part.lengths))
-            target = [*(zeros if positions is None else positions), *part.lengths]
+        target = [*positions, *part.lengths]
+        if target != [0] * len(positions) + [len(part.columns)]:
             shape = _initializer(graph, f"{name}.shape", np.array(target, np.int64))
             end = then("Reshape", [end, shape], f"{name}.reshape")
         if part.perm != tuple(range(len(part.perm))):
             end = then("Transpose", [end], f"{name}.transpose", perm=part.perm)
         _take_over(part.value, end)
     graph.insert_after(last, nodes)
-
-
-def _target(regrouped: ir.Value | None) -> list[int] | None:
-    """Return what a Reshape says of its positions; None when there is none."""
-    reshape = None if regrouped is None else regrouped.producer()
-    value = None if reshape is None else reshape.inputs[1]
-    constant = None if value is None else constant_of(value)
-    return None if constant is None else [int(length) for length in constant[:-1]]
 
 
 def _take_over(old: ir.Value, new: ir.Value) -> None:
@@ -274,10 +288,8 @@ def _columns(graph: ir.Graph, value: ir.Value, columns: Numbers, axis: int) -> i
     chosen = slice(columns[0], columns[-1] + 1) if side_by_side else columns
     array = value.const_value.numpy()
     taken = array[chosen] if axis == 0 else array[:, chosen]
-    name, number = f"{value.name}.{columns[0]}", 0
-    while name in graph.initializers:
-        number += 1
-        name = f"{value.name}.{columns[0]}.{number}"
+    names = (f"{value.name}.{columns[0]}" + "'" * more for more in itertools.count())
+    name = next(name for name in names if name not in graph.initializers)
     return _initializer(graph, name, taken)
 
 

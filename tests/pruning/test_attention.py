@@ -3,8 +3,6 @@
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekit import graph, native
@@ -13,7 +11,6 @@ from edgekit.dataset import open_data
 from edgekit.graph.equality import largest_difference
 from edgekit.pruning.analysis import couple
 from edgekit.pruning.attention import rotated
-from edgekit.pruning.bases import context_basis, scores_basis
 from edgekit.pruning.surgery import removed
 
 HEADS, WIDTH, LENGTH, CHANNELS = 2, 6, 5, 8
@@ -292,25 +289,3 @@ def test_a_model_without_attention_is_returned_as_it_is(small_model, small_data,
     model = graph.load(small_model)
     data = open_data(small_data, model)
     assert rotated(model, data, tmp_path) == (model, (), ())
-
-
-def moment(rng, width, rank):
-    rows = rng.standard_normal((rank, width))
-    return rows.T @ rows
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 9))
-def test_bases_are_exact_and_ordered(seed, width, outputs):
-    rng = np.random.default_rng(seed)
-    queries, keys = (moment(rng, width, 2 * width) for _ in range(2))
-    left, right, singular = scores_basis(queries, keys)
-    np.testing.assert_allclose(left.T @ right, np.eye(width), atol=1e-6)
-    np.testing.assert_allclose(np.diag(left @ queries @ left.T), singular, rtol=1e-3, atol=1e-4)
-    assert (np.diff(singular) <= 1e-9).all()
-
-    weight = rng.standard_normal((width, outputs))
-    turn, back, lost = context_basis(keys, weight)
-    np.testing.assert_allclose(turn.T @ back, np.eye(width), atol=1e-6)
-    energy = np.diag(turn @ keys @ turn.T) * ((back @ weight) ** 2).sum(axis=1)
-    np.testing.assert_allclose(energy, lost**2, rtol=1e-3, atol=1e-3 * energy.max())

@@ -146,6 +146,24 @@ def test_parts_get_products_of_their_own(layout, how, tmp_path):
     assert kinds.count("MatMul") == 6
 
 
+def test_windows_are_parted(tmp_path):
+    """[N, T, 3E] -> [N, windows, 2, 3, H, D] -> [3, N, H, 2, windows, D] -> Gather, as in Hiera."""
+    nodes = [
+        node("Reshape", ["qkv_out", "target"], ["r"]),
+        node("Transpose", ["r"], ["t"], perm=(3, 0, 4, 2, 1, 5)),
+        *(node("Gather", ["t", f"i{i}"], [f"g{i}"], axis=0) for i in range(3)),
+        *(node("Reshape", [f"g{i}", "back"], ["qkv"[i]]) for i in range(3)),
+    ]
+    constants = {f"i{i}": np.array(i) for i in range(3)}
+    constants["target"] = np.array([0, -1, 2, 3, HEADS, WIDTH])
+    constants["back"] = np.array([0, HEADS, -1, WIDTH])
+    model = model_of(nodes, constants, tmp_path)
+    shapes = {"x": (2, 6, CHANNELS)}
+    result, changed, skipped = unfused(model, shapes)
+    assert (changed, skipped) == (("qkv",), ())
+    assert largest_difference(model, result, {"x": (3, 8, CHANNELS)}) <= 1e-5
+
+
 @pytest.mark.parametrize("options", [{"bias": False}, {"gemm": True}])
 def test_a_product_without_bias_and_a_gemm_are_parted_too(options, tmp_path):
     model = fused("3HD", "gather", tmp_path, **options)
