@@ -9,6 +9,7 @@ Everything here runs behind the native door.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from edgekit.pruning.layers import read_by
 
 Array = npt.NDArray[Any]
 
-_SMALL_BYTES = 1024
+MEMORY_BYTES = 512 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,16 +38,25 @@ class Part:
     size: int
 
 
+class _Room:
+    """How many bytes of values may stay in memory."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        self.left = memory_bytes
+
+
 @dataclass(slots=True, kw_only=True)
 class _Stored:
-    """The batches of one value: in a file, one after the other; tiny ones in memory."""
+    """The batches of one value: in memory while there is room, else one after another in a file."""
 
     file: Path
+    room: _Room
     places: list[tuple[int, tuple[int, ...], np.dtype[Any]] | Array] = field(default_factory=list)
     end: int = 0
 
     def append(self, array: Array) -> None:
-        if array.nbytes <= _SMALL_BYTES:
+        if array.nbytes <= self.room.left:
+            self.room.left -= array.nbytes
             self.places.append(array)
             return
         with self.file.open("ab") as stream:
@@ -59,8 +69,14 @@ class _Stored:
         if isinstance(place, np.ndarray):
             return place
         offset, shape, dtype = place
-        count = int(np.prod(shape))
-        return np.fromfile(self.file, dtype, count, offset=offset).reshape(shape)
+        return np.fromfile(self.file, dtype, math.prod(shape), offset=offset).reshape(shape)
+
+    def drop(self) -> None:
+        self.room.left += sum(
+            place.nbytes for place in self.places if isinstance(place, np.ndarray)
+        )
+        self.places.clear()
+        self.file.unlink(missing_ok=True)
 
 
 class Stepwise:
@@ -71,19 +87,27 @@ class Stepwise:
         parts: the batches, in the order of their numbers.
     """
 
-    def __init__(self, model: ir.Model, batches: Iterator[Batch], folder: Path) -> None:
+    def __init__(
+        self,
+        model: ir.Model,
+        batches: Iterator[Batch],
+        folder: Path,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
         """Take in the data.
 
         Args:
             model: its graph is run.
             batches: what goes through it.
             folder: an empty one for the values between stretches.
+            memory_bytes: so much of them stays in memory.
         """
         self.graph = model.graph
         self.parts: list[Part] = []
         self._model = model
         self._folder = folder
         self._files = 0
+        self._room = _Room(memory_bytes)
         self._waiting = {node: read_by(node) for node in self.graph}
         inputs = (value for value in self.graph.inputs if not value.is_initializer())
         self._stored = {value.name or "": self._new() for value in inputs}
@@ -110,7 +134,7 @@ class Stepwise:
         later_names = {value.name for inputs in self._waiting.values() for value in inputs}
         for name in [*self._stored]:
             if name not in later_names and name not in names:
-                self._stored.pop(name).file.unlink(missing_ok=True)
+                self._stored.pop(name).drop()
 
     def read(self, name: str, part: Part) -> Array:
         """Return one batch of a value that `advance` was asked for."""
@@ -155,4 +179,4 @@ class Stepwise:
 
     def _new(self) -> _Stored:
         self._files += 1
-        return _Stored(file=self._folder / f"{self._files}.bin")
+        return _Stored(file=self._folder / f"{self._files}.bin", room=self._room)
