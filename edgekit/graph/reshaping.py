@@ -1,9 +1,10 @@
-"""Replace computed targets of Reshape by constants, where only the batch is dynamic.
+"""Replace what is computed of shapes by constants, where only the batch is dynamic.
 
-Exporters compute a target such as [N, 16, -1] by Shape, Gather, Mul and Concat. Each result is
-observed at several batch sizes: an axis that never changes is a constant, and a single one that
-grows with the batch is -1, which Reshape works out itself. That this holds at other batch sizes
-follows from its being linear in the batch; the caller compares outputs.
+Exporters compute a target such as [N, 16, -1] by Shape, Gather, Mul and Concat, and likewise the
+bounds of slices, widths of padding, masks. Each result is observed at several batch sizes. What
+never changes is a constant; in a Reshape's target a single axis that grows with the batch is -1,
+which Reshape works out itself. That this holds at other batch sizes follows from its being linear
+in the batch; the caller compares outputs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,32 @@ from edgekit.graph.surgery import constant_of
 
 _BATCHES = (2, 3, 5)
 _LARGEST_BYTES = 1 << 30
+_LARGEST_ELEMENTS = 1 << 12
+_SUBGRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+_RANDOM = ("Bernoulli", "Multinomial", "Random")
+
+
+def settle_sizes(model: ir.Model) -> int:
+    """Replace results of shapes alone that the batch does not change; return how many.
+
+    In place, inside a native child; nothing is done in the cases of `settle_reshapes`. A result of
+    more than 4,096 elements stays computed, so that the file does not grow.
+    """
+    values = [value for value in _of_shapes(model.graph) if not value.is_graph_output()]
+    seen = _observed(model, tuple(value.name or "" for value in values))
+    settled = 0
+    for value in values if seen else ():
+        first, *others = (run.get(value.name or "") for run in seen)
+        if first is None or first.size > _LARGEST_ELEMENTS:
+            continue
+        if not all(other is not None and np.array_equal(first, other) for other in others):
+            continue
+        constant = ir.Value(name=f"{value.name}.settled", const_value=ir.tensor(first))
+        constant.dtype, constant.shape = ir.DataType.from_numpy(first.dtype), ir.Shape(first.shape)
+        model.graph.register_initializer(constant)
+        value.replace_all_uses_with(constant)
+        settled += 1
+    return settled
 
 
 def settle_reshapes(model: ir.Model) -> int:
@@ -27,20 +54,10 @@ def settle_reshapes(model: ir.Model) -> int:
     does not run at the batch sizes tried.
     """
     reshapes = [node for node in model.graph if _computed(node)]
-    shapes = _input_shapes(model)
-    if not reshapes or shapes is None or _bytes(model) > _LARGEST_BYTES:
-        return 0
     names = tuple(node.outputs[0].name or "" for node in reshapes)
-    serialized: bytes = ir.to_proto(model).SerializeToString()
-    try:
-        seen = [
-            trial.fetch(serialized, names, {n: (batch, *rest) for n, rest in shapes.items()})
-            for batch in _BATCHES
-        ]
-    except ModelError:
-        return 0
+    seen = _observed(model, names)
     settled = 0
-    for node, name in zip(reshapes, names, strict=True):
+    for node, name in zip(reshapes, names, strict=True) if seen else ():
         constant = _settled([run[name].shape for run in seen])
         if constant is None:
             continue
@@ -50,6 +67,35 @@ def settle_reshapes(model: ir.Model) -> int:
         node.replace_input_with(1, value)
         settled += 1
     return settled
+
+
+def _of_shapes(graph: ir.Graph) -> list[ir.Value]:
+    """Return the values that depend on shapes and constants alone, and are no constants."""
+    found: dict[ir.Value, None] = {}
+    for node in graph:
+        if node.domain or node.op_type.startswith(_RANDOM) or not all(o.name for o in node.outputs):
+            continue
+        if any(a.type in _SUBGRAPHS for a in node.attributes.values()):
+            continue
+        read = [value for value in node.inputs if value is not None and constant_of(value) is None]
+        if node.op_type == "Shape" or (read and all(value in found for value in read)):
+            found.update(dict.fromkeys(node.outputs))
+    return list(found)
+
+
+def _observed(model: ir.Model, names: tuple[str, ...]) -> list[trial.Arrays]:
+    """Return these values at each of `_BATCHES`; nothing when that is not possible."""
+    shapes = _input_shapes(model)
+    if not names or shapes is None or _bytes(model) > _LARGEST_BYTES:
+        return []
+    serialized: bytes = ir.to_proto(model).SerializeToString()
+    try:
+        return [
+            trial.fetch(serialized, names, {n: (batch, *rest) for n, rest in shapes.items()})
+            for batch in _BATCHES
+        ]
+    except ModelError:
+        return []
 
 
 def _computed(node: ir.Node) -> bool:

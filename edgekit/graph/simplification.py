@@ -11,7 +11,7 @@ from onnx_ir.passes import common
 
 from edgekit import native
 from edgekit.graph.folding import absorb_scalars, fold_affine
-from edgekit.graph.reshaping import settle_reshapes
+from edgekit.graph.reshaping import settle_reshapes, settle_sizes
 from edgekit.graph.surgery import constant_of, name_nodes
 from edgekit.graph.versions import convert_in_place
 
@@ -46,8 +46,11 @@ def simplify_in_place(model: ir.Model, opset: int) -> dict[str, Any]:
         model.opset_imports[""] = opset
     native.at("folding constants")
     _rewrite(model)
-    native.at("settling reshapes")
-    settled = settle_reshapes(model)
+    native.at("settling shapes")
+    sizes, settled = settle_sizes(model), settle_reshapes(model)
+    if sizes or settled:
+        native.at("folding what follows from them")
+        _rewrite(model)
     native.at("folding normalizations")
     folded = Counter(fold_affine(model.graph))
     folded.update(absorb_scalars(model.graph))

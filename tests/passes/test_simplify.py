@@ -160,6 +160,25 @@ def test_pad_widths_put_together_with_zeros_become_constants(simplified):
     assert kinds(outcome) == ["Pad"]
 
 
+@pytest.mark.parametrize(("axis", "left"), [(1, {"Slice"}), (0, {"Shape", "Gather", "Slice"})])
+def test_bounds_computed_of_a_shape_become_constants_unless_the_batch_is_in_them(
+    simplified, axis, left
+):
+    nodes = [
+        node("Reshape", ["x", "rows"], ["r"]),
+        node("Shape", ["r"], ["s"]),
+        node("Gather", ["s", "axis"], ["length"]),
+        node("Div", ["length", "two"], ["half"]),
+        node("Unsqueeze", ["half", "zero"], ["end"]),
+        node("Slice", ["r", "zero", "end", "one"], ["y"]),
+    ]
+    numbers = {"rows": [-1, 144], "axis": axis, "two": 2, "zero": [0], "one": [1]}
+    weights = [const(name, np.array(array, "i8")) for name, array in numbers.items()]
+    outcome = simplified(network(nodes, [X], [value("y", [None, None])], weights))
+    assert left <= set(kinds(outcome))
+    assert ("Shape" in kinds(outcome)) == ("Shape" in left)
+
+
 def test_reshape_targets_of_two_dynamic_parts_stay(simplified):
     nodes = [
         node("Shape", ["x"], ["s"]),
