@@ -144,7 +144,7 @@ def keeps(coupling: Coupling) -> Iterator[Keep]:
             if group.pinned_by is None:
                 lost = len(group.channels) // 2
                 keep[generator.choice(group.channels, lost, replace=False)] = False
-        yield keep
+        yield coupling.spared(keep)
 
 
 def smallest(coupling: Coupling) -> Keep:
@@ -153,7 +153,7 @@ def smallest(coupling: Coupling) -> Keep:
     for group in coupling.groups:
         if group.pinned_by is None:
             keep[group.channels[1:]] = False
-    return keep
+    return coupling.spared(keep)
 
 
 def simplified(model: graph.Model, shapes: dict[str, tuple[int, ...]]) -> graph.Model:
