@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from edgekit.errors import UsageError
 from edgekit.pruning.budget import Cost, Counts
-from edgekit.pruning.coupling import ChannelGroup, Coupling, Keep
+from edgekit.pruning.coupling import ChannelGroup, Coupling, Ids, Keep
 
 Scores = npt.NDArray[np.float64]
 _ROUNDING = 1e-9
@@ -134,6 +134,9 @@ def flags(
 ) -> Keep:
     """Return which channels stay: of each group those with the highest scores.
 
+    Of a group with several parts, as before a Split, one channel more stays on each axis that
+    would be left without.
+
     Args:
         coupling: of the model.
         groups: those that are cut; all others stay whole.
@@ -142,16 +145,22 @@ def flags(
     """
     keep = coupling.everything()
     for group, count in zip(groups, counts.tolist(), strict=True):
-        keep &= flags_of(coupling, group, scores[group.name], count)
-    return keep
+        keep[_lowest(group, scores[group.name], count)] = False
+    return coupling.spared(keep)
 
 
 def flags_of(coupling: Coupling, group: ChannelGroup, scores: Scores, count: int) -> Keep:
     """Return which channels stay when `count` of one group do, and all of the others."""
     keep = coupling.everything()
+    keep[_lowest(group, scores, count)] = False
+    return coupling.spared(keep)
+
+
+def _lowest(group: ChannelGroup, scores: Scores, count: int) -> Ids:
+    """Return the channels with the lowest scores, all but `count` of them."""
     order = np.argsort(scores, kind="stable")
-    keep[group.channels[order[: len(order) - count]]] = False
-    return keep
+    found: Ids = group.channels[order[: len(order) - count]]
+    return found
 
 
 def _unreachable(least: float, cost: Cost, limit: float) -> UsageError:
