@@ -23,6 +23,7 @@ from edgekit.graph import Model, file_size, save
 from edgekit.graph.costs import concrete_shapes
 from edgekit.graph.equality import largest_difference
 from edgekit.pruning.bases import context_basis, scores_basis
+from edgekit.pruning.coupling import Coupling, Ids
 from edgekit.pruning.heads import Context, Scores, Side, products_of
 from edgekit.pruning.projections import Reals, set_weights, weights_of
 from edgekit.pruning.tracing import Numbers, Shapes
@@ -41,7 +42,7 @@ class Rotation:
         node: the MatMul of two activations.
         kind: of q and k, or of v and the output projection.
         places: (initializer, axis, positions of shape (heads, width)) of every weight that was
-            turned; column d of the positions is component d in all heads.
+            turned; column d of the positions is component d in all heads, see `channels`.
         energy: shape (width,), not ascending: the mean square that leaving out component d in all
             heads adds to the scores, or to the output projection's result.
     """
@@ -50,6 +51,16 @@ class Rotation:
     kind: Literal["scores", "context"]
     places: tuple[tuple[str, int, Numbers], ...]
     energy: Reals
+
+    def channels(self, coupling: Coupling) -> Ids | None:
+        """Return the channel of each component, shape (width,); None where none can be removed.
+
+        Args:
+            coupling: of the turned model, its channels the width of heads.
+        """
+        weight, axis, positions = self.places[0]
+        ids = coupling.on(weight, axis)
+        return None if ids is None else ids[positions[0]]
 
 
 @dataclass(slots=True, kw_only=True)

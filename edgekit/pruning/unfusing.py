@@ -2,15 +2,14 @@
 
     x W -> Reshape [.., 3, H, D] -> Transpose -> Gather 0, 1, 2
 
-gives queries, keys and values one common width D. The same numbers come out of
+gives queries, keys and values one common width D. The same comes out of
 
     x W0 -> Reshape [.., H, D] -> Transpose
     x W1 -> ...
     x W2 -> ...
 
 where each weight has the columns of one part. Which columns those are, and how they lie in it, is
-read off column numbers that went through the graph (`tracing`), so that [3, H, D], [H, 3, D] and
-whatever else exporters write are one case.
+read off numbers that went through the graph (`tracing`): [3, H, D] and [H, 3, D] are one case.
 """
 
 from __future__ import annotations

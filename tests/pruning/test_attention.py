@@ -111,8 +111,10 @@ def without(model, rotation, left):
     """The model without all but the first components of one rotation."""
     coupling = couple(model, {spec.name: (1, *spec.shape[1:]) for spec in model.inputs})
     keep = coupling.everything()
+    channels = rotation.channels(coupling)
     for weight, axis, positions in rotation.places:
-        keep[coupling.on(weight, axis)[positions[:, left:]].ravel()] = False
+        assert (coupling.on(weight, axis)[positions] == channels).all()
+    keep[channels[left:]] = False
     return removed(coupling, keep)
 
 
