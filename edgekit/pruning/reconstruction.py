@@ -28,6 +28,7 @@ from edgekit.pruning.columns import read_at, reads, some_positions, written_at
 from edgekit.pruning.fitting import LayerFit, Moments, best_fit, left
 from edgekit.pruning.gram import SAMPLES, rows_wanted, with_ones
 from edgekit.pruning.layers import Layer, layers_of
+from edgekit.pruning.recurrent import Cell, cell_of, fit_cell, is_recurrent
 from edgekit.pruning.stepwise import Stepwise
 from edgekit.pruning.targets import Kept, Target, fitting_order
 
@@ -80,7 +81,7 @@ def reconstructed(
         files = folder / "dense.onnx", folder / "pruned.onnx"
         for model, file in zip((dense, own), files, strict=True):
             save(model, file)
-        sums = max((layer.groups * (layer.columns + 1) ** 2 for layer in layers), default=0)
+        sums = max((_gram_size(layer) for layer in layers), default=0)
         weights, fits = native.call(
             "reconstructing",
             _reconstruct,
@@ -128,20 +129,27 @@ def _with_own_biases(model: Model) -> Model:
     return Model(ir=edited, name=model.name)
 
 
-def _fittable(graph: ir.Graph) -> tuple[list[Layer], list[LayerFit]]:
-    """Return the layers that have a weight of their own, and a report of the others."""
-    layers, refused = [], []
-    for layer in layers_of(graph):
-        if len(graph.initializers[layer.weight].uses()) == 1:
-            layers.append(layer)
-        else:
-            refused.append(left(layer.node, math.nan, "shares its weight with other nodes"))
-    return layers, refused
+def _fittable(graph: ir.Graph) -> tuple[list[Layer | Cell], list[LayerFit]]:
+    """Return what can be fitted, in graph order, and a report of what cannot."""
+    affine = {layer.node: layer for layer in layers_of(graph)}
+    found: list[Layer | Cell] = []
+    refused = []
+    for node in graph:
+        layer: Layer | Cell | str | None = affine.get(node.name or "")
+        if isinstance(layer, Layer) and len(graph.initializers[layer.weight].uses()) > 1:
+            layer = "shares its weight with other nodes"
+        elif is_recurrent(node):
+            layer = cell_of(node)
+        if isinstance(layer, str):
+            refused.append(left(node.name or "", math.nan, layer))
+        elif layer is not None:
+            found.append(layer)
+    return found, refused
 
 
 def _reconstruct(
     files: tuple[Path, Path],
-    order: Sequence[tuple[Layer, Target]],
+    order: Sequence[tuple[Layer | Cell, Target]],
     data: Dataset,
     samples: int,
 ) -> tuple[dict[str, Array], list[LayerFit]]:
@@ -156,13 +164,21 @@ def _reconstruct(
     weights: dict[str, Array] = {}
     fits = []
     for index, (layer, target) in enumerate(order):
-        changed, fit = _fit(dense, pruned, layer, target)
+        native.at(layer.node)
+        if isinstance(layer, Cell):
+            changed, fit = fit_cell(dense, pruned, layer, target.channels)
+        else:
+            changed, fit = _fit(dense, pruned, layer, target)
         for name, array in changed.items():
             pruned.graph.initializers[name].const_value = ir.tensor(array, name=name)
         weights |= changed
         fits.append(fit)
         native.report(index + 1, len(order))
     return weights, fits
+
+
+def _gram_size(layer: Layer | Cell) -> int:
+    return 0 if isinstance(layer, Cell) else layer.groups * (layer.columns + 1) ** 2
 
 
 def _batch_size(file: Path, data: Dataset) -> int:
@@ -174,7 +190,6 @@ def _fit(
     dense: Stepwise, pruned: Stepwise, layer: Layer, target: Target
 ) -> tuple[dict[str, Array], LayerFit]:
     """Return the initializers to change, and what became of the layer."""
-    native.at(layer.node)
     fit, held_out = _moments(dense, pruned, layer, target)
     stored = _array(pruned.graph, layer.weight)
     bias = None if layer.bias is None else _array(pruned.graph, layer.bias)

@@ -140,6 +140,16 @@ class Stepwise:
         """Return one batch of a value that `advance` was asked for."""
         return self._stored[name].read(part.number)
 
+    def session_of(self, part: ir.Graph) -> Any:
+        """Return a session of a graph that was extracted from this one."""
+        model = ir.Model(
+            part,
+            ir_version=self._model.ir_version,
+            functions=list(self._model.functions.values()),
+        )
+        model.opset_imports.update(self._model.opset_imports)
+        return open_session(ir.to_proto(model).SerializeToString(), threads=os.cpu_count() or 1)
+
     def _stretch(self, values: Sequence[ir.Value]) -> list[ir.Node]:
         """Return the nodes that have not run and that `values` depend on."""
         needed: set[ir.Node] = set()
@@ -160,14 +170,7 @@ class Stepwise:
             first = self._stored[value.name or ""].read(0)
             value.dtype = ir.DataType.from_numpy(first.dtype)
             value.shape = ir.Shape([None] * first.ndim)
-        stretch = ir.Model(
-            ir.convenience.extract(self.graph, inputs, outputs),
-            ir_version=self._model.ir_version,
-            functions=list(self._model.functions.values()),
-        )
-        stretch.opset_imports.update(self._model.opset_imports)
-        serialized = ir.to_proto(stretch).SerializeToString()
-        session = open_session(serialized, threads=os.cpu_count() or 1)
+        session = self.session_of(ir.convenience.extract(self.graph, inputs, outputs))
         made = [self._new() for _ in outputs]
         for part in self.parts:
             feeds = {name: self._stored[name].read(part.number) for name in names}

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from edgekit.pruning.layers import Layer, read_by
+from edgekit.pruning.recurrent import Cell
 
 Kept = Callable[[str, int], npt.NDArray[np.int64] | None]
 """Which positions of an axis the dense value has left in the pruned one of this name; None: all."""
@@ -38,8 +39,8 @@ class Target:
 
 
 def fitting_order(
-    graph: ir.Graph, layers: Sequence[Layer], kept: Kept, twins: Mapping[str, str]
-) -> list[tuple[Layer, Target]]:
+    graph: ir.Graph, layers: Sequence[Layer | Cell], kept: Kept, twins: Mapping[str, str]
+) -> list[tuple[Layer | Cell, Target]]:
     """Return each layer with its target, those first that others need fitted before them.
 
     Args:
@@ -52,7 +53,7 @@ def fitting_order(
     values = ir.convenience.create_value_mapping(graph, include_subgraphs=False)
     behind = _layers_behind(graph, layers)
     outputs = {values[layer.output]: index for index, layer in enumerate(layers)}
-    order: list[tuple[Layer, Target]] = []
+    order: list[tuple[Layer | Cell, Target]] = []
     placed = 0
 
     def place(index: int) -> None:
@@ -63,7 +64,9 @@ def fitting_order(
         layer = layers[index]
         made = values[layer.output]
         target = aim(layer, made)
-        addition = _addition(made, index, behind, outputs)
+        addition = None
+        if isinstance(layer, Layer):
+            addition = _addition(made, index, behind, outputs)
         if addition is not None:
             skip = next(value for value in addition.inputs if value is not made and value)
             for other in _indexes(behind[skip]):
@@ -72,9 +75,12 @@ def fitting_order(
             target = replace(total, skip=skip.name, addend=target)
         order.append((layer, target))
 
-    def aim(layer: Layer, made: ir.Value) -> Target:
+    def aim(layer: Layer | Cell, made: ir.Value) -> Target:
         name = made.name or ""
-        return Target(value=twins.get(name, name), channels=kept(name, layer.axis))
+        channels = kept(name, layer.axis)
+        if isinstance(layer, Cell):
+            channels = kept(layer.recurrence, 2)
+        return Target(value=twins.get(name, name), channels=channels)
 
     for index in range(len(layers)):
         place(index)
@@ -105,7 +111,7 @@ def _addition(
     return readers[0]
 
 
-def _layers_behind(graph: ir.Graph, layers: Sequence[Layer]) -> dict[ir.Value, int]:
+def _layers_behind(graph: ir.Graph, layers: Sequence[Layer | Cell]) -> dict[ir.Value, int]:
     """Return for each value that is no constant the layers it depends on, one bit each."""
     bits = {layer.node: 1 << index for index, layer in enumerate(layers)}
     behind = dict.fromkeys((value for value in graph.inputs if not value.is_initializer()), 0)
