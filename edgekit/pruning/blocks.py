@@ -22,6 +22,8 @@ _RANGE_KEEPING = {"MaxPool", "Identity"}
 _UNBOUNDED = (-math.inf, math.inf)
 _BOTH = 2
 
+Shape = tuple[int | str, ...]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
@@ -62,23 +64,16 @@ def blocks(
     """
     flow = Flow.of(model.ir.graph)
     cost = {node.name: node for node in costs(model, shapes).nodes}
-    macs = {name: node.macs for name, node in cost.items()}
     known = {spec.name: shapes.get(spec.name, spec.shape) for spec in model.inputs}
     for node in flow.nodes:
         if node.name in cost:
             known[node.outputs[0].name or ""] = cost[node.name].output_shape
-    found: list[Block] = []
-    refused: list[Skip] = []
-    for node in flow.nodes:
-        result = _block_at(node, flow, macs)
-        if isinstance(result, Skip):
-            refused.append(result)
-        elif result is not None and known.get(result.entry) == known[node.outputs[0].name or ""]:
-            found.append(result)
-        elif result is not None:
-            reason = f"its skip {result.entry} is broadcast, or of unknown shape"
-            refused.append(Skip(where=result.name, reason=reason))
-    return tuple(found), tuple(refused)
+    macs = {name: node.macs for name, node in cost.items()}
+    found = [_block_at(node, flow, macs, known) for node in flow.nodes]
+    return (
+        tuple(one for one in found if isinstance(one, Block)),
+        tuple(one for one in found if isinstance(one, Skip)),
+    )
 
 
 def without(model: Model, removed: Sequence[Block]) -> Model:
@@ -163,20 +158,25 @@ def _read(node: ir.Node) -> ir.Value:
     return value
 
 
-def _block_at(add: ir.Node, flow: Flow, macs: Mapping[str, int]) -> Block | Skip | None:
+def _block_at(
+    add: ir.Node, flow: Flow, macs: Mapping[str, int], shapes: Mapping[str, Shape | None]
+) -> Block | Skip | None:
     """Return the block that ends in `add`, or why it cannot go; None where there is none."""
     inputs = [value for value in add.inputs if value in flow.varying]
     if add.op_type != "Add" or len(set(inputs)) != _BOTH:
         return None
     refusal = None
     for skip, addend in (inputs, inputs[::-1]):
+        whole = shapes.get(skip.name or "") == shapes[add.outputs[0].name or ""]
         branch = flow.branch(addend, add, skip)
         cost = sum(macs.get(node.name or "", 0) for node in branch.nodes)
         inner = [value for value in branch.entries if flow.depends(value, skip)]
         if inner:
-            refusal = _shared(inner[0], branch, add)
+            refusal = _shared(inner[0], branch, add) if whole else refusal
         elif cost and not _carried(skip).isdisjoint(branch.entries):
-            return _block(skip, add, branch, cost)
+            if whole:
+                return _block(skip, add, branch, cost)
+            refusal = f"its skip {skip.name} is broadcast, or of unknown shape"
     if refusal is None and all(_computed(value, macs) for value in inputs):
         refusal = "no identity runs around a branch: both addends are computed"
     return None if refusal is None else Skip(where=add.name or "", reason=refusal)
@@ -208,8 +208,10 @@ def _shared(value: ir.Value, branch: Branch, add: ir.Node) -> str:
     if node is not None and has_graph(node):
         return f"its branch holds {node.name}, a {node.op_type} with a graph of its own"
     own = {add, *branch.nodes}
-    others = [user.name or "" for user in value.consumers() if user not in own]
-    if value.is_graph_output():
+    made = (value,) if node is None else node.outputs
+    users = dict.fromkeys(user for output in made for user in output.consumers())
+    others = [user.name or "" for user in users if user not in own]
+    if any(output.is_graph_output() for output in made):
         others.append("the model's user")
     return f"inside its branch {value.name} is read by {', '.join(others)}, too"
 
