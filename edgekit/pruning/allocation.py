@@ -60,7 +60,7 @@ def by_loss(
     """Return the counts of one global ranking: the least loss for what is saved goes first.
 
     Greedy over all lower counts of every group, so that a step that saves little does not hide a
-    larger one that saves much. The counts for a lower limit are never above those for a higher.
+    larger one that saves much. What is then left of the budget is given back where it spares most.
 
     Args:
         table: what each group costs.
@@ -75,35 +75,7 @@ def by_loss(
         np.array([row.at(count) for count in counts])
         for row, counts in zip(table, allowed, strict=True)
     ]
-    options = [np.array(counts) for counts in allowed]
-    places = np.zeros(len(allowed), np.int64)
-    counts = dense(allowed)
-    spent = cost.total(counts)
-    prices = np.full(len(allowed), np.inf)
-    targets = np.zeros(len(allowed), np.int64)
-    stale = np.arange(len(allowed))
-    while spent > limit * (1 + _ROUNDING):
-        for group in stale.tolist():
-            place = int(places[group])
-            saved = cost.savings(counts, group, options[group][place + 1 :])
-            lost = losses[group][place + 1 :] - losses[group][place]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                price = np.where(saved > _ROUNDING * spent, lost / saved, np.inf)
-            best = int(np.argmin(price)) if len(price) else 0
-            prices[group] = price[best] if len(price) else np.inf
-            targets[group] = place + 1 + best
-        group = int(np.argmin(prices))
-        if not np.isfinite(prices[group]):
-            raise _unreachable(spent, cost, limit)
-        place, target = int(places[group]), int(targets[group])
-        before = counts.copy()
-        counts[group] = options[group][target]
-        spent = cost.total(counts)
-        if spent <= limit * (1 + _ROUNDING):
-            return _first_within(before, group, options[group][place + 1 : target + 1], cost, limit)
-        places[group] = target
-        stale = cost.touched_by(group)
-    return counts
+    return _refilled(losses, allowed, cost, limit, _descended(losses, allowed, cost, limit))
 
 
 def uniform(allowed: Sequence[tuple[int, ...]], cost: Cost, limit: float) -> Counts:
@@ -161,6 +133,70 @@ def _lowest(group: ChannelGroup, scores: Scores, count: int) -> Ids:
     order = np.argsort(scores, kind="stable")
     found: Ids = group.channels[order[: len(order) - count]]
     return found
+
+
+def _descended(
+    losses: Sequence[Scores], allowed: Sequence[tuple[int, ...]], cost: Cost, limit: float
+) -> Counts:
+    """Return the counts within the limit; those for a lower one are never above them."""
+    options = [np.array(counts) for counts in allowed]
+    places = np.zeros(len(allowed), np.int64)
+    counts = dense(allowed)
+    spent = cost.total(counts)
+    prices = np.full(len(allowed), np.inf)
+    targets = np.zeros(len(allowed), np.int64)
+    stale = np.arange(len(allowed))
+    while spent > limit * (1 + _ROUNDING):
+        for group in stale.tolist():
+            place = int(places[group])
+            saved = cost.savings(counts, group, options[group][place + 1 :])
+            lost = losses[group][place + 1 :] - losses[group][place]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                price = np.where(saved > _ROUNDING * spent, lost / saved, np.inf)
+            best = int(np.argmin(price)) if len(price) else 0
+            prices[group] = price[best] if len(price) else np.inf
+            targets[group] = place + 1 + best
+        group = int(np.argmin(prices))
+        if not np.isfinite(prices[group]):
+            raise _unreachable(spent, cost, limit)
+        place, target = int(places[group]), int(targets[group])
+        before = counts.copy()
+        counts[group] = options[group][target]
+        spent = cost.total(counts)
+        if spent <= limit * (1 + _ROUNDING):
+            return _first_within(before, group, options[group][place + 1 : target + 1], cost, limit)
+        places[group] = target
+        stale = cost.touched_by(group)
+    return counts
+
+
+def _refilled(
+    losses: Sequence[Scores],
+    allowed: Sequence[tuple[int, ...]],
+    cost: Cost,
+    limit: float,
+    counts: Counts,
+) -> Counts:
+    """Raise counts, one at a time, by the most loss that is spared for its cost, while they fit."""
+    left = limit * (1 + _ROUNDING) - cost.total(counts)
+    places = [row.index(count) for row, count in zip(allowed, counts.tolist(), strict=True)]
+    while True:
+        best, chosen = 0.0, None
+        for group, place in enumerate(places):
+            if place == 0:
+                continue
+            higher = np.array(allowed[group][:place])
+            dearer = -cost.savings(counts, group, higher)
+            spared = losses[group][place] - losses[group][:place]
+            fits = (dearer <= left) & (dearer > 0)
+            worth = np.where(fits, spared / np.where(fits, dearer, 1.0), 0.0)
+            if len(worth) and worth.max() > best:
+                best, chosen = float(worth.max()), (group, int(worth.argmax()))
+        if chosen is None:
+            return counts
+        group, place = chosen
+        left += float(cost.savings(counts, group, np.array([allowed[group][place]]))[0])
+        counts[group], places[group] = allowed[group][place], place
 
 
 def _unreachable(least: float, cost: Cost, limit: float) -> UsageError:

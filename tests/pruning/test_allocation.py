@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edgekit import graph
 from edgekit.errors import UsageError
-from edgekit.pruning.allocation import Losses, by_loss, dense, flags, uniform
+from edgekit.pruning.allocation import Losses, _descended, by_loss, dense, flags, uniform
 from edgekit.pruning.analysis import couple
 from edgekit.pruning.budget import latency_cost, macs_cost, parameters_cost
 from edgekit.pruning.constraints import constrained
@@ -92,7 +92,13 @@ def test_a_lower_budget_gives_nothing_back(problem, one, other):
     cost, table, options = problem
     least = cost.total(np.array([counts[-1] for counts in options])) / cost.dense
     low, high = (max(share, least) * cost.dense for share in sorted((one, other)))
-    assert (by_loss(table, options, cost, low) <= by_loss(table, options, cost, high)).all()
+    losses = [
+        np.array([row.at(count) for count in counts])
+        for row, counts in zip(table, options, strict=True)
+    ]
+    lower, higher = (_descended(losses, options, cost, limit) for limit in (low, high))
+    assert (lower <= higher).all()
+    assert (lower <= by_loss(table, options, cost, low)).all()
     assert (uniform(options, cost, low) <= uniform(options, cost, high)).all()
 
 
@@ -120,6 +126,18 @@ def test_what_costs_nothing_goes_first():
     counts = by_loss(table, [allowed(16, 1, 1)] * 2, cost, 0.8 * cost.dense)
     assert counts[0] == 16
     assert counts[1] < 16
+
+
+def test_what_is_left_of_a_budget_is_used():
+    coupling = chain([16, 16, 16])
+    options = [(16, 15), (16, 8), (16, 8)]
+    table = [
+        Losses(group=group.name, counts=counts, losses=(0.0, loss))
+        for group, counts, loss in zip(coupling.groups, options, (0.01, 0.5, 0.6), strict=True)
+    ]
+    cost = macs_cost(coupling, coupling.groups)
+    limit = cost.total(np.array([16, 8, 16]))
+    assert by_loss(table, options, cost, limit).tolist() == [16, 8, 16]
 
 
 def test_a_step_that_saves_nothing_does_not_hide_a_larger_one():

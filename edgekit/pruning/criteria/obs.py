@@ -50,7 +50,7 @@ class BlockObs:
         apart = np.zeros(len(group.channels))
         for contraction in evidence.contractions(group):
             readings = evidence.readings(group, contraction)
-            known.extend(_Reader(one) for one in readings if _Reader.can_take(one))
+            known.extend(_Reader(one, energy) for one in readings if (energy := _energy(one)) > 0)
             if not readings:
                 apart += energy_shares(group, contraction, evidence)
         return _elimination(known, apart) if known else apart
@@ -72,27 +72,26 @@ def _elimination(readers: list[_Reader], apart: Scores) -> Scores:
     return rank
 
 
+def _energy(reading: Reading) -> float:
+    """Return the mean square of what is made of the input, without the bias."""
+    columns = reading.gram[:-1, :-1]
+    return float(((reading.weight @ columns) * reading.weight).sum())
+
+
 class _Reader:
     """One affine map while its columns are eliminated; what is gone has channel `_GONE`."""
 
     _GONE = -2
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, energy: float) -> None:
         gram = reading.gram
         pull = STRENGTH * float(np.trace(gram)) / len(gram)
         weight = np.concatenate([reading.weight, np.zeros((len(reading.weight), 1))], axis=1)
-        scale = np.sqrt(np.einsum("oi,ij,oj->", weight, gram, weight, optimize=True))
-        self._weight = weight / scale
+        self._weight = weight / np.sqrt(energy)
         self._channels = np.append(reading.channels, FIXED)
         factor, _ = lapack.dpotrf(gram + pull * np.eye(len(gram)), lower=1, overwrite_a=1)
         lower, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
         self._inverse = np.asfortranarray(np.tril(lower) + np.tril(lower, -1).T)
-
-    @staticmethod
-    def can_take(reading: Reading) -> bool:
-        """Say whether anything is read at all."""
-        columns = reading.gram[:-1, :-1]
-        return bool(np.einsum("oi,ij,oj->", reading.weight, columns, reading.weight) > 0)
 
     def errors(self, channels: int) -> Scores:
         """Return what the removal of each channel alone costs now; 0 for those not read."""
