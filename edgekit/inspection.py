@@ -13,6 +13,7 @@ from edgekit.job import local_target, shapes_for
 from edgekit.pruning.analysis import couple
 from edgekit.pruning.listing import ChannelGroups, listed
 from edgekit.pruning.preparing import prepared
+from edgekit.pruning.unfusing import unfused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ def channel_groups(
 ) -> ChannelGroups:
     """Return which channels of `model` go together, what they would save, and what must stay.
 
-    The model is simplified first, as `edgekit.prune` does.
+    The model is simplified and its fused projections are parted first, as `edgekit.prune` does.
 
     Args:
         model: path of an ONNX file.
@@ -122,4 +123,5 @@ def _listed(model: Model, shapes: dict[str, tuple[int, ...]], target: str | None
             shapes=shapes,
         )
         simplified = passes.Simplify().apply(model, context).model
-    return listed(couple(prepared(simplified), shapes), of.channel_multiple)
+    ready, _parted, _refused = unfused(prepared(simplified), shapes)
+    return listed(couple(ready, shapes), of.channel_multiple)

@@ -9,8 +9,8 @@ import numpy as np
 from edgekit.candidate import Skip
 from edgekit.pruning.allocation import dense
 from edgekit.pruning.budget import macs_cost, parameters_cost
-from edgekit.pruning.coupling import ChannelGroup, Coupling
-from edgekit.pruning.levels import allowed
+from edgekit.pruning.coupling import Coupling
+from edgekit.pruning.kernels import liked
 from edgekit.pruning.selection import makers, readers
 
 
@@ -47,7 +47,7 @@ class ChannelGroups:
     """All groups of a model.
 
     Attributes:
-        multiple: the channel count that the target's kernels block by; counts are rounded to it.
+        multiple: the channel count that the target's convolutions block by.
         macs: multiply-adds of the simplified model, which pruning starts from.
         parameters: elements of its weights.
         least_macs: multiply-adds when every group keeps the fewest channels that it can.
@@ -72,16 +72,19 @@ def listed(coupling: Coupling, multiple: int = 1) -> ChannelGroups:
     """
     groups = coupling.groups
     macs, parameters = macs_cost(coupling, groups), parameters_cost(coupling, groups)
-    options = [_options(group, multiple) for group in groups]
+    options = liked(coupling, groups, multiple)
     whole = dense(options)
-    least = np.array([counts[-1] for counts in options], np.int64)
+    least = np.array(
+        [
+            counts[0 if group.pinned_by else -1]
+            for group, counts in zip(groups, options, strict=True)
+        ],
+        np.int64,
+    )
     found = []
-    for number, group in enumerate(groups):
+    for number, (group, counts) in enumerate(zip(groups, options, strict=True)):
         channels = len(group.channels)
-        half = next(
-            (count for count in allowed(channels, group.width, multiple) if count <= channels / 2),
-            channels,
-        )
+        half = next((count for count in counts if count <= channels / 2), channels)
         kept = np.array([half], np.int64)
         found.append(
             ListedGroup(
@@ -104,9 +107,3 @@ def listed(coupling: Coupling, multiple: int = 1) -> ChannelGroups:
         least_parameters=round(parameters.total(least)),
         groups=tuple(found),
     )
-
-
-def _options(group: ChannelGroup, multiple: int) -> tuple[int, ...]:
-    """Return the counts that a group may keep: all of them where it is pinned."""
-    channels = len(group.channels)
-    return (channels,) if group.pinned_by else allowed(channels, group.width, multiple)

@@ -174,8 +174,8 @@ def groups(found: ChannelGroups) -> RenderableType:
         *(_text(_pinned(group), style="yellow") for group in pinned),
         _text(
             f"{len(found.groups)} groups with {sum(g.channels for g in found.groups)} channels, "
-            f"{len(pinned)} pinned; half: in multiples of {found.multiple} where it can be; saves: "
-            "of the multiply-adds"
+            f"{len(pinned)} pinned; half: rounded to what kernels that block by {found.multiple} "
+            "like; saves: of the multiply-adds"
         ),
         _text(
             f"down to {units.percent(_share(found.least_macs, found.macs))} of the multiply-adds "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -72,3 +73,27 @@ def test_a_model_with_nothing_to_prune_says_so(tmp_path):
     found = edgekit.channel_groups(tmp_path / "m.onnx", target="x86")
     assert all(group.pinned_by is not None for group in found.groups)
     assert found.least_macs == found.macs
+
+
+def mlp(neurons):
+    """Two matrix products with a Relu between them."""
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4]) for name in ("x", "y"))
+    nodes = [
+        helper.make_node("MatMul", ["x", "w1"], ["h"], "up"),
+        helper.make_node("Relu", ["h"], ["r"], "relu"),
+        helper.make_node("MatMul", ["r", "w2"], ["y"], "down"),
+    ]
+    weights = [
+        numpy_helper.from_array(np.ones((4, neurons), "f4"), "w1"),
+        numpy_helper.from_array(np.ones((neurons, 4), "f4"), "w2"),
+    ]
+    made = helper.make_graph(nodes, "mlp", [x], [y], weights)
+    opset = helper.make_opsetid("", 17)
+    proto = helper.make_model(made, opset_imports=[opset], ir_version=9)
+    return couple(graph.Model(ir=ir.from_proto(proto), name="mlp"), {"x": (1, 4)})
+
+
+def test_matrix_products_are_rounded_less_coarsely_than_convolutions():
+    neurons = 24
+    (group,) = (g for g in listed(mlp(neurons), multiple=16).groups if g.pinned_by is None)
+    assert group.half == neurons // 2

@@ -42,7 +42,10 @@ def test_groups_show_what_half_would_save():
     row = next(line for line in text.splitlines() if "conv1" in line)
     assert row.split() == ["conv1", "down", "+1", "conv2", "16", "8", "25.00", "%"]
     assert "16 x 9" in text
-    assert "2 groups with 32 channels, 0 pinned; half: in multiples of 16" in " ".join(text.split())
+    assert (
+        "2 groups with 32 channels, 0 pinned; half: rounded to what kernels that block by 16 like"
+        in " ".join(text.split())
+    )
     assert "10.00 % of the multiply-adds and 5.00 % of the parameters" in " ".join(text.split())
 
 
