@@ -10,6 +10,7 @@ from typing import Any
 from edgekit.errors import UsageError
 from edgekit.passes.contract import Context, Effort, LatenciesOf, Outcome, Pass, Progress
 from edgekit.passes.fp16 import Fp16
+from edgekit.passes.prune import Prune
 from edgekit.passes.quantize import Quantize
 from edgekit.passes.simplify import Simplify
 
@@ -22,13 +23,14 @@ __all__ = [
     "Outcome",
     "Pass",
     "Progress",
+    "Prune",
     "Quantize",
     "Simplify",
     "build",
     "find",
 ]
 
-PASSES: tuple[type[Pass], ...] = (Simplify, Quantize, Fp16)
+PASSES: tuple[type[Pass], ...] = (Simplify, Prune, Quantize, Fp16)
 
 
 def find(name: str) -> type[Pass]:

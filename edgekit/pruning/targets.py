@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from edgekit.pruning.cells import Cell
 from edgekit.pruning.layers import Layer, read_by
-from edgekit.pruning.recurrent import Cell
 
 Kept = Callable[[str, int], npt.NDArray[np.int64] | None]
 """Which positions of an axis the dense value has left in the pruned one of this name; None: all."""
@@ -128,3 +128,15 @@ def _layers_behind(graph: ir.Graph, layers: Sequence[Layer | Cell]) -> dict[ir.V
 
 def _indexes(bits: int) -> list[int]:
     return [index for index in range(bits.bit_length()) if bits >> index & 1]
+
+
+def composed(first: Kept, second: Kept) -> Kept:
+    """Return what is left after two removals, in positions of the model before both."""
+
+    def kept(value: str, axis: int) -> npt.NDArray[np.int64] | None:
+        one, other = first(value, axis), second(value, axis)
+        if one is None or other is None:
+            return other if one is None else one
+        return one[other]
+
+    return kept

@@ -1,0 +1,64 @@
+"""What channel counts cost in time: those that kernels like, and latencies as measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from edgekit.graph import Model
+from edgekit.measurement import Interval
+from edgekit.pruning.budget import LatencyCost, latency_cost
+from edgekit.pruning.constraints import Allowed
+from edgekit.pruning.coupling import ChannelGroup, Coupling
+from edgekit.pruning.levels import allowed, sampled
+from edgekit.pruning.surgery import removed
+
+_CONVOLUTIONS = frozenset(("Conv", "ConvTranspose"))
+_TIMED_COUNTS = 4
+_FINER = 4
+"""Kernels of matrix products block less coarsely than those of convolutions."""
+
+
+def liked(coupling: Coupling, group: ChannelGroup, multiple: int) -> Allowed:
+    """Return the counts of a group that a target's kernels like, descending.
+
+    Args:
+        coupling: of the model.
+        group: of it.
+        multiple: the channel count that the target's convolutions block by.
+    """
+    maker = next(node for node in coupling.model.ir.graph if node.name == group.nodes[0])
+    if maker.op_type in _CONVOLUTIONS:
+        return allowed(len(group.channels), group.width, multiple)
+    return allowed(len(group.channels), 1, max(1, multiple // _FINER))
+
+
+def measured_latency(
+    coupling: Coupling,
+    groups: Sequence[ChannelGroup],
+    options: Sequence[Allowed],
+    latencies_of: Callable[[Sequence[Model]], Sequence[Interval] | None],
+) -> LatencyCost | None:
+    """Return latency as a function of counts, from what some counts of each group alone take.
+
+    Args:
+        coupling: of the model.
+        groups: those that may be cut.
+        options: counts that each may keep, descending; four of each are measured.
+        latencies_of: measures models against the first of them; None where nothing is measured.
+    """
+    trials = [
+        (group, count)
+        for group, counts in zip(groups, options, strict=True)
+        for count in sampled(counts, _TIMED_COUNTS)[1:]
+    ]
+    keeps = [coupling.everything() for _ in trials]
+    for keep, (group, count) in zip(keeps, trials, strict=True):
+        keep[group.channels[count:]] = False
+    found = latencies_of([coupling.model, *(removed(coupling, keep) for keep in keeps)])
+    if found is None:
+        return None
+    dense_us = found[0].value * 1e6
+    saved: dict[str, dict[int, float]] = {}
+    for (group, count), one in zip(trials, found[1:], strict=True):
+        saved.setdefault(group.name, {})[count] = max(dense_us - one.value * 1e6, 0.0)
+    return latency_cost(groups, dense_us, saved)
