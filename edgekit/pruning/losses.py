@@ -40,6 +40,7 @@ def measured(
     *,
     held_out: Dataset,
     workspace: Path,
+    samples: int = SAMPLES,
     progress: Progress | None = None,
 ) -> list[Losses]:
     """Return the loss table of these groups.
@@ -51,8 +52,9 @@ def measured(
         scores: of the channels of each group.
         counts: for each group those to be measured, descending, the first being all its channels.
         evidence: with Gram matrices, of samples that are not held out.
-        held_out: at most 128 samples of it are used.
+        held_out: at most `samples` samples of it are used, evenly spread.
         workspace: for temporary files.
+        samples: see `held_out`.
         progress: called with (forms measured, in all).
 
     Raises:
@@ -73,6 +75,7 @@ def measured(
             chunk,
             outputs,
             held_out,
+            samples,
             timeout_s=_TIMEOUT_S,
             memory_bytes=(3 << 30) + 3 * file_size(dense) + 2 * sum(map(_bytes, chunk)),
             progress=part_of(progress, done, total),
@@ -155,7 +158,7 @@ def _bytes(change: Change) -> int:
 
 
 def _run(
-    dense: Path, changes: list[Change], outputs: list[str], held_out: Dataset
+    dense: Path, changes: list[Change], outputs: list[str], held_out: Dataset, samples: int
 ) -> list[tuple[float, float]]:
     """Return (loss, agreement) of each change; runs in a native child."""
     import onnx  # noqa: PLC0415  # never in the host
@@ -165,7 +168,7 @@ def _run(
     made = {name for node in model.graph.node for name in node.output}
     inner = (name for suffix in suffixes.values() for name in suffix.inputs if name in made)
     names = list(dict.fromkeys((*outputs, *inner)))
-    known = list(_dense(dense, model, names, outputs, held_out))
+    known = list(_dense(dense, model, names, outputs, held_out, samples=samples))
     wanted = [[values[name] for name in outputs] for values in known]
     types = {name: value.dtype for name, value in known[0].items()}
     answers = []
@@ -185,7 +188,13 @@ def _run(
 
 
 def _dense(
-    file: Path, model: Any, names: list[str], outputs: list[str], held_out: Dataset
+    file: Path,
+    model: Any,
+    names: list[str],
+    outputs: list[str],
+    held_out: Dataset,
+    *,
+    samples: int,
 ) -> Iterator[Arrays]:
     """Yield for each batch the graph's inputs and these values of the model as it is."""
     import onnx  # noqa: PLC0415  # as above
@@ -199,7 +208,7 @@ def _dense(
     serialized = watching.SerializeToString()
     session = open_session(serialized, folder=file.parent, threads=os.cpu_count() or 1)
     size = batch_size(session, outputs, held_out)
-    for batch in batches(held_out, SAMPLES, size):
+    for batch in batches(held_out, samples, size):
         found = dict(zip(names, session.run(names, batch.feeds), strict=True))
         yield {**batch.feeds, **found}
 

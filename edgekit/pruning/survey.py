@@ -19,10 +19,16 @@ from edgekit.pruning.coupling import ChannelGroup, Coupling
 from edgekit.pruning.criteria.contract import Criterion, Scores
 from edgekit.pruning.evidence import Evidence, gather, gram_bytes, weights_of
 from edgekit.pruning.levels import sampled
-from edgekit.pruning.losses import Progress, measured, part_of
+from edgekit.pruning.losses import SAMPLES, Progress, measured, part_of
 
 MEASURED_COUNTS = 9
 """Counts of each group that go into the loss table, all its channels included."""
+
+LEAST_SAMPLES = 16
+"""What the loss table is measured on, where more would take too long."""
+
+_WORK_MACS = 1e12
+"""Multiply-adds that a loss table may take: about half a minute on two cores."""
 
 _BATCH_BYTES = 512 << 20
 
@@ -104,6 +110,8 @@ def surveyed(
         for group, counts in zip(groups, allowed, strict=True)
     }
     total = sum(len(counts) - 1 for counts in counts_of.values())
+    macs = sum(product.macs for product in coupling.products)
+    affordable = int(_WORK_MACS / max(macs * total / 2, 1))
     scores: dict[str, Scores] = {}
     table: list[Losses] = []
     done = 0
@@ -118,6 +126,7 @@ def surveyed(
             evidence,
             held_out=held_out,
             workspace=workspace,
+            samples=min(SAMPLES, max(LEAST_SAMPLES, affordable)),
             progress=part_of(progress, done, total),
         )
         done += sum(len(row) - 1 for row in counts)
