@@ -23,6 +23,7 @@ def context(model, data, folder, name="jetson", latencies_of=lambda _models, _ef
         data=open_data(data, model),
         latencies_of=latencies_of,
         workspace=folder,
+        shapes={"x": (1, 3, 16, 16)},
     )
 
 
@@ -31,11 +32,16 @@ def kind(request):
     return request.param
 
 
+def example(kind):
+    """A pass as its name alone builds it, but for one that must be told how much goes."""
+    return kind(keep_macs=0.8) if kind is passes.Prune else kind()
+
+
 @pytest.mark.parametrize("name", ["x86", "arm-cpu", "jetson"])
 def test_input_unchanged_output_valid_and_close(kind, name, model, small_data, tmp_path):
     before = ir.to_proto(model.ir).SerializeToString(deterministic=True)
     surroundings = context(model, small_data, tmp_path, name)
-    outcome = kind().apply(model, surroundings)
+    outcome = example(kind).apply(model, surroundings)
     assert ir.to_proto(model.ir).SerializeToString(deterministic=True) == before
     assert outcome.changed == (outcome.model is not model)
     file, original = tmp_path / "out.onnx", tmp_path / "in.onnx"
@@ -60,9 +66,9 @@ def test_a_pass_is_a_frozen_dataclass_with_a_name(kind):
 
 
 def test_parameters_survive_toml(kind):
-    params = dataclasses.asdict(kind())
+    params = dataclasses.asdict(example(kind))
     read = tomlkit.parse(tomlkit.dumps(params)).unwrap()
-    assert passes.build(kind.name, read) == kind()
+    assert passes.build(kind.name, read) == example(kind)
 
 
 def test_an_unknown_pass_offers_the_nearest():
@@ -82,6 +88,26 @@ def test_an_unknown_pass_offers_the_nearest():
 def test_wrong_parameters_are_named(params, message):
     with pytest.raises(UsageError, match=message):
         passes.build("quantize", params)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"ignore": "conv1"}, r"prune.ignore: .*expected a list of names"),
+        ({"ignore": ["conv1", 2]}, r"prune.ignore: a parameter of the wrong type"),
+        ({"ratios": ["conv1"]}, r"prune.ratios: .*expected a table of numbers by name"),
+        ({"ratios": {"conv1": "half"}}, r"prune.ratios: a parameter of the wrong type"),
+        ({"ratios": {"conv1": True}}, r"prune.ratios: a parameter of the wrong type"),
+    ],
+)
+def test_lists_and_tables_are_checked(params, message):
+    with pytest.raises(UsageError, match=message):
+        passes.build("prune", {"keep_macs": 0.5, **params})
+
+
+def test_lists_and_tables_are_taken():
+    built = passes.build("prune", {"ratios": {"conv*": 0.5, "fc": 1}, "ignore": ["head"]})
+    assert built == passes.Prune(ratios={"conv*": 0.5, "fc": 1}, ignore=("head",))
 
 
 def test_a_whole_number_is_a_number():
