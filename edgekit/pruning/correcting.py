@@ -106,14 +106,18 @@ def _slice(cut: Cut, node: ir.Node) -> None:
     """
     data = _operand(node, 0)
     rank = len(cut.shape(data))
-    given = range(len(_numbers(node, 1))) if _absent(node, 3) else _numbers(node, 3).tolist()
-    places = {axis % rank: place for place, axis in enumerate(given)}
-    shortened = [axis for axis in cut.shortened(data) if axis in places]
+    shortened = cut.shortened(data)
     if not shortened:
+        return
+    (count,) = cut.shape(_operand(node, 1))
+    given = range(count) if _absent(node, 3) else _numbers(node, 3).tolist()
+    places = {axis % rank: place for place, axis in enumerate(given)}
+    cut_here = [axis for axis in shortened if axis in places]
+    if not cut_here:
         return
     starts, ends = (_numbers(node, index).copy() for index in (1, 2))
     steps = np.ones_like(starts) if _absent(node, 4) else _numbers(node, 4).copy()
-    for axis in shortened:
+    for axis in cut_here:
         kept = cut.kept(data, axis)
         if kept is None:
             continue

@@ -173,13 +173,15 @@ def test_reshape_to_a_computed_target():
         [
             N("Conv", ["x", "w"], ["c"]),
             N("Shape", ["c"], ["s"]),
+            N("Shape", ["zero"], ["one"]),
+            N("Add", ["one", "one"], ["two"]),
             N("Slice", ["s", "zero", "two"], ["front"]),
             N("Concat", ["front", "rest"], ["target"], axis=0),
             N("Reshape", ["c", "target"], ["r"]),
             N("Conv", ["r", "w2"], ["y"]),
         ],
         {"w": (6, 3, 3, 3), "w2": (4, 6, 1)},
-        {"zero": [0], "two": [2], "rest": [-1]},
+        {"zero": [0], "rest": [-1]},
     )
     cut(coupling, Conv0=[1, 2])
 
