@@ -206,7 +206,7 @@ def _shared(value: ir.Value, branch: Branch, add: ir.Node) -> str:
     """Return why a branch cannot go that reads `value`, which depends on the skip."""
     node = value.producer()
     if node is not None and has_graph(node):
-        return f"its branch holds {node.name}, a {node.op_type} with a graph of its own"
+        return f"its branch holds {node.name} ({node.op_type}), which has a graph of its own"
     own = {add, *branch.nodes}
     made = (value,) if node is None else node.outputs
     users = dict.fromkeys(user for output in made for user in output.consumers())

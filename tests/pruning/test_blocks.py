@@ -245,6 +245,53 @@ def test_values_from_elsewhere_may_enter_a_branch():
     assert refused == ()
 
 
+def test_a_mask_that_layers_share_is_no_skip():
+    net = Net()
+    x = net.linear("x", "embed", 16, 16)
+    for name in ("b0", "b1"):
+        q, k = (net.linear(x, f"{name}.{part}", 16, 16) for part in "qk")
+        k = net.put("Transpose", [k], f"{name}.kt", perm=[0, 2, 1])
+        scores = net.put("Add", [net.put("MatMul", [q, k], f"{name}.qk"), "mask"], f"{name}.s")
+        h = net.put("MatMul", [net.put("Softmax", [scores], f"{name}.p"), x], f"{name}.mix")
+        x = net.put("Add", [x, net.linear(h, f"{name}.o", 16, 16)], f"{name}.out")
+    model = net.model(WORDS, x, inputs=[("mask", ["N", 1, 6])])
+    found, refused = blocks(model, {"x": (2, 6, 16), "mask": (2, 1, 6)})
+    assert names(found) == ["b0.out", "b1.out"]
+    assert refused == ()
+
+
+def test_every_reader_of_a_branch_is_named():
+    net = Net()
+    x = net.linear("x", "embed", 16, 16)
+    parts = ["left", "right"]
+    net.nodes.append(
+        helper.make_node("Split", [net.linear(x, "wide", 16, 32)], parts, "split", axis=-1)
+    )
+    h = net.put("Mul", ["left", net.put("Sigmoid", ["right"], "gate")], "gated")
+    x = net.put("Add", [x, net.linear(h, "narrow", 16, 16)], "add")
+    model = net.model(WORDS, x, net.put("Neg", ["right"], "side"))
+    found, (refused,) = blocks(model, {"x": (2, 6, 16)})
+    assert found == ()
+    assert refused.reason.endswith("is read by side, too")
+
+
+def test_a_branch_with_a_graph_of_its_own_is_refused():
+    net = Net()
+    x = net.linear("x", "embed", 16, 16)
+    inner = helper.make_graph(
+        [helper.make_node("Neg", [x], ["negative"])],
+        "inner",
+        [],
+        [helper.make_tensor_value_info("negative", TensorProto.FLOAT, None)],
+    )
+    net.weights["yes"] = np.array(True)
+    h = net.put("If", ["yes"], "choice", then_branch=inner, else_branch=inner)
+    model = net.model(WORDS, net.put("Add", [x, net.linear(h, "c", 16, 16)], "add"))
+    found, (refused,) = blocks(model, {"x": (2, 6, 16)})
+    assert found == ()
+    assert refused.reason == "its branch holds choice (If), which has a graph of its own"
+
+
 def test_branches_side_by_side_are_blocks():
     net = Net()
     x = net.linear("x", "embed", 16, 16)
