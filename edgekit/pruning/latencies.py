@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from edgekit.graph import Model
-from edgekit.measurement import Interval
 from edgekit.pruning.budget import LatencyCost, latency_cost
 from edgekit.pruning.constraints import Allowed
 from edgekit.pruning.coupling import ChannelGroup, Coupling
@@ -36,15 +35,15 @@ def measured_latency(
     coupling: Coupling,
     groups: Sequence[ChannelGroup],
     options: Sequence[Allowed],
-    latencies_of: Callable[[Sequence[Model]], Sequence[Interval] | None],
-) -> LatencyCost | None:
+    seconds_of: Callable[[Sequence[Model]], Sequence[float]],
+) -> LatencyCost:
     """Return latency as a function of counts, from what some counts of each group alone take.
 
     Args:
         coupling: of the model.
         groups: those that may be cut.
         options: counts that each may keep, descending; four of each are measured.
-        latencies_of: measures models against the first of them; None where nothing is measured.
+        seconds_of: measures models against the first of them.
     """
     trials = [
         (group, count)
@@ -54,11 +53,8 @@ def measured_latency(
     keeps = [coupling.everything() for _ in trials]
     for keep, (group, count) in zip(keeps, trials, strict=True):
         keep[group.channels[count:]] = False
-    found = latencies_of([coupling.model, *(removed(coupling, keep) for keep in keeps)])
-    if found is None:
-        return None
-    dense_us = found[0].value * 1e6
+    dense, *found = seconds_of([coupling.model, *(removed(coupling, keep) for keep in keeps)])
     saved: dict[str, dict[int, float]] = {}
-    for (group, count), one in zip(trials, found[1:], strict=True):
-        saved.setdefault(group.name, {})[count] = max(dense_us - one.value * 1e6, 0.0)
-    return latency_cost(groups, dense_us, saved)
+    for (group, count), seconds in zip(trials, found, strict=True):
+        saved.setdefault(group.name, {})[count] = max(dense - seconds, 0.0) * 1e6
+    return latency_cost(groups, dense * 1e6, saved)

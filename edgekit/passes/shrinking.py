@@ -1,0 +1,297 @@
+"""How the pass prune gets from a dense model to a smaller one: blocks, then rounds of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgekit.candidate import Skip
+from edgekit.errors import UsageError
+from edgekit.graph import Model
+from edgekit.passes.contract import Context
+from edgekit.pruning import allocation, criteria, schedule
+from edgekit.pruning.analysis import couple
+from edgekit.pruning.attention import rotated
+from edgekit.pruning.blocks import blocks, twins, without
+from edgekit.pruning.budget import Cost, Counts, macs_cost, parameters_cost
+from edgekit.pruning.constraints import Allowed, constrained
+from edgekit.pruning.coupling import ChannelGroup, Coupling
+from edgekit.pruning.criteria import Scores
+from edgekit.pruning.depth import latency_shares, mac_shares, shallower
+from edgekit.pruning.effects import Effect, effect
+from edgekit.pruning.fitting import LayerFit
+from edgekit.pruning.latencies import liked, measured_latency
+from edgekit.pruning.merging import merged
+from edgekit.pruning.preparing import prepared
+from edgekit.pruning.reconstruction import reconstructed
+from edgekit.pruning.surgery import removed
+from edgekit.pruning.survey import Survey, parted, ranked, surveyed, turned
+from edgekit.pruning.targets import Kept, composed
+from edgekit.pruning.unfusing import unfused
+
+if TYPE_CHECKING:
+    from edgekit.passes.prune import Prune
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A model on its way.
+
+    Attributes:
+        kept: positions of the dense model's axes that are left.
+        turned: groups whose channels lie in the order of what they are worth.
+        fits: what became of each layer when it was last fitted.
+        effect: what the answers of held-out samples have changed; None without samples.
+        chosen: which of several ways was taken.
+    """
+
+    model: Model
+    kept: Kept
+    turned: frozenset[str] = frozenset()
+    fits: tuple[LayerFit, ...] = ()
+    effect: Effect | None = None
+    chosen: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Round:
+    """What is known before channels are chosen.
+
+    Attributes:
+        options: counts that each of the survey's groups may keep.
+    """
+
+    dense: Model
+    state: State
+    coupling: Coupling
+    options: Sequence[Allowed]
+    survey: Survey
+    number: int
+
+
+class Shrinking:
+    """One application of the pass.
+
+    Attributes:
+        skipped: what was left alone, and why.
+    """
+
+    def __init__(self, asked: Prune, context: Context, folder: Path) -> None:
+        """Take in what is asked for, what may be used, and an empty folder."""
+        self.asked = asked
+        self.context = context
+        self.folder = folder
+        self.skipped: list[Skip] = []
+        self.criterion = criteria.find(asked.criterion)
+        self.dense_us = 0.0
+
+    def ready(self, model: Model) -> tuple[Model, dict[str, Scores]]:
+        """Return the model in the form that is pruned, equal in its answers.
+
+        Returns:
+            the model; scores of the groups that are turned widths of attention heads, by name.
+        """
+        model, _names, refused = unfused(prepared(model), self.context.shapes)
+        self.skipped.extend(refused)
+        if self.context.data is None or self.asked.granularity != "channels":
+            return model, {}
+        self.context.progress("turning attention heads", 0, 0)
+        model, rotations, refused = rotated(model, self.context.data, self.folder)
+        self.skipped.extend(refused)
+        coupling = self.coupled(model)
+        return model, turned(coupling, free(coupling), rotations)
+
+    def coupled(self, model: Model) -> Coupling:
+        """Return the channels of a model, at the granularity asked for."""
+        heads = self.asked.granularity == "heads"
+        return couple(model, self.context.shapes, heads=heads)
+
+    def shrunk(self, dense: Model, energies: Mapping[str, Scores]) -> State:
+        """Return the model after all rounds.
+
+        Args:
+            dense: as `ready` returns it.
+            energies: scores that are known, by group name.
+        """
+        if self.asked.granularity == "blocks":
+            return self._shallower(dense)
+        state = State(model=dense, kept=_whole, turned=frozenset(energies))
+        for number in range(self.asked.rounds):
+            state = self._next(dense, state, energies if number == 0 else {}, number)
+        return state
+
+    def _shallower(self, dense: Model) -> State:
+        """Remove whole residual blocks, then fit all layers to the dense model."""
+        data, asked = self.context.data, self.asked
+        if data is None:
+            raise UsageError("blocks are chosen by what they do to answers", where="--data")
+        found, refused = blocks(dense, self.context.shapes)
+        self.skipped.extend(refused)
+        if asked.max_latency_s:
+            savings = latency_shares(dense, found, self._seconds)
+            share = 1 - asked.max_latency_s * 1e6 / self.dense_us
+        else:
+            savings = mac_shares(dense, found, self.context.shapes)
+            share = 1 - asked.keep_macs
+        depth = shallower(
+            dense,
+            found,
+            savings,
+            share=share,
+            data=data,
+            workspace=self.folder,
+            progress=partial(self.context.progress, "measuring what blocks are worth"),
+        )
+        self.skipped.extend(depth.skipped)
+        model = without(dense, depth.blocks)
+        fits: tuple[LayerFit, ...] = ()
+        if asked.reconstruct:
+            model, fits = reconstructed(
+                dense,
+                model,
+                _whole,
+                data,
+                self.folder,
+                twins=twins(dense, depth.blocks),
+                progress=partial(self.context.progress, "refitting"),
+            )
+        return State(
+            model=model,
+            kept=_whole,
+            fits=fits,
+            effect=effect(dense, model, parted(data)[1], self.folder),
+            chosen=", ".join(block.name for block in depth.blocks),
+        )
+
+    def _seconds(self, models: Sequence[Model]) -> list[float]:
+        """Return the latencies of models on the device."""
+        self.context.progress("measuring what is slow", 0, 0)
+        found = self.context.latencies_of(models, "screen")
+        if found is None:
+            raise UsageError(
+                "a latency can only be reached where it is measured",
+                where="--max-latency",
+                found=f"no device of target {self.context.target.name}",
+                remedy="use --keep-macs, or name a device with --device",
+            )
+        self.dense_us = self.dense_us or found[0].value * 1e6
+        return [one.value for one in found]
+
+    def _next(
+        self, dense: Model, state: State, energies: Mapping[str, Scores], number: int
+    ) -> State:
+        """Remove some more, and refit; of several ways the one that changes least is taken."""
+        coupling = self.coupled(state.model)
+        groups = free(coupling)
+        multiple = self.context.target.channel_multiple
+        options = constrained(
+            coupling,
+            groups,
+            [liked(coupling, group, multiple) for group in groups],
+            ignored=self.asked.ignore,
+            ratios=self.asked.ratios,
+        )
+        in_order = {
+            group.name: -np.arange(len(group.channels), dtype=np.float64)
+            for group in groups
+            if group.name in state.turned
+        }
+        here = _Round(
+            dense=dense,
+            state=state,
+            coupling=coupling,
+            options=options,
+            survey=self._survey(coupling, groups, options, energies or in_order),
+            number=number,
+        )
+        tried = [self._cut(here, plan, counts) for plan, counts in self._plans(here).items()]
+        return min(tried, key=lambda one: one.effect.loss if one.effect else 0.0)
+
+    def _survey(
+        self,
+        coupling: Coupling,
+        groups: Sequence[ChannelGroup],
+        options: Sequence[Allowed],
+        known: Mapping[str, Scores],
+    ) -> Survey:
+        data = self.context.data
+        if data is None or self.asked.ratios:
+            return ranked(
+                coupling, groups, self.criterion, data=data, workspace=self.folder, known=known
+            )
+        return surveyed(
+            coupling,
+            groups,
+            options,
+            self.criterion,
+            data=data,
+            workspace=self.folder,
+            known=known,
+            progress=partial(self.context.progress, "measuring what channels are worth"),
+        )
+
+    def _plans(self, here: _Round) -> dict[str, Counts]:
+        """Return by name the counts to try: ranked over all groups, and one share for all."""
+        if self.asked.ratios:
+            return {"ratios": allocation.dense(here.options)}
+        cost, limit = self._budget(here)
+        plans = {"uniform": allocation.uniform(here.options, cost, limit)}
+        if here.survey.table:
+            plans["by loss"] = allocation.by_loss(here.survey.table, here.options, cost, limit)
+        return plans
+
+    def _budget(self, here: _Round) -> tuple[Cost, float]:
+        """Return what is limited and the limit of this round."""
+        asked, groups = self.asked, here.survey.groups
+        if asked.max_latency_s:
+            cost: Cost = measured_latency(here.coupling, groups, here.options, self._seconds)
+            whole, share = self.dense_us, asked.max_latency_s * 1e6 / self.dense_us
+        else:
+            measure = macs_cost if asked.keep_macs else parameters_cost
+            cost = measure(here.coupling, groups)
+            share = asked.keep_macs or asked.keep_params
+            whole = measure(self.coupled(here.dense), ()).total(np.zeros(0, np.int64))
+        if share >= 1:
+            raise UsageError(
+                "the model is within the budget already",
+                where="prune",
+                found=f"{whole:.0f} us",
+                expected=f"a limit below that, not {asked.max_latency_s * 1e6:.0f} us",
+            )
+        return cost, whole * schedule.iterative(share, asked.rounds)[here.number]
+
+    def _cut(self, here: _Round, plan: str, counts: Counts) -> State:
+        """Return the model with these counts, refitted, and what that does to its answers."""
+        coupling, survey, state = here.coupling, here.survey, here.state
+        keep = allocation.flags(coupling, survey.groups, survey.scores, counts)
+        if self.asked.criterion == "redundancy":
+            coupling = replace(coupling, model=merged(coupling, survey.groups, keep))
+        model = removed(coupling, keep)
+        kept = composed(state.kept, partial(coupling.kept, keep=keep))
+        data, fits, found = self.context.data, state.fits, None
+        if data is not None and self.asked.reconstruct:
+            model, fits = reconstructed(
+                here.dense,
+                model,
+                kept,
+                data,
+                self.folder,
+                progress=partial(self.context.progress, f"refitting ({plan})"),
+            )
+        if data is not None:
+            found = effect(here.dense, model, parted(data)[1], self.folder)
+        return replace(state, model=model, kept=kept, fits=fits, effect=found, chosen=plan)
+
+
+def free(coupling: Coupling) -> list[ChannelGroup]:
+    """Return the groups that are not pinned."""
+    return [group for group in coupling.groups if group.pinned_by is None]
+
+
+def _whole(_value: str, _axis: int) -> None:
+    """Say of every axis that all of it is left."""
