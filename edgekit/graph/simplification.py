@@ -11,6 +11,7 @@ from onnx_ir.passes import common
 
 from edgekit import native
 from edgekit.graph.folding import absorb_scalars, fold_affine
+from edgekit.graph.parting import part_weights
 from edgekit.graph.reshaping import settle_reshapes, settle_sizes
 from edgekit.graph.surgery import constant_of, name_nodes
 from edgekit.graph.versions import convert_in_place
@@ -45,6 +46,7 @@ def simplify_in_place(model: ir.Model, opset: int) -> dict[str, Any]:
         convert_in_place(model, opset)
         model.opset_imports[""] = opset
     native.at("folding constants")
+    part_weights(model.graph)
     _rewrite(model)
     native.at("settling shapes")
     sizes, settled = settle_sizes(model), settle_reshapes(model)
@@ -123,18 +125,25 @@ def _rewrite(model: ir.Model) -> None:
 
 
 def _should_fold(node: ir.Node) -> bool | None:
-    """Fold a rearrangement of a weight of any size when nothing else uses the weight.
+    """Fold a rearrangement of weights of any size when nothing else uses them.
 
-    Small ConstantOfShape too, which exporters put into the computation of a Pad's widths.
+    Small ConstantOfShape, too, which exporters put into the computation of a Pad's widths.
     """
-    if node.op_type == "ConstantOfShape" and not node.domain:
-        lengths = None if node.inputs[0] is None else constant_of(node.inputs[0])
-        return lengths is not None and bool(np.prod(lengths) <= _FOLDED_ELEMENTS)
-    if node.op_type not in _REARRANGING or node.domain:
+    if node.domain:
         return None
-    weight = node.inputs[0]
-    alone = weight is not None and weight.is_initializer() and len(weight.uses()) == 1
-    return True if alone else None
+    weight = node.inputs[0] if node.inputs else None
+    if node.op_type == "ConstantOfShape":
+        lengths = None if weight is None else constant_of(weight)
+        return lengths is not None and bool(np.prod(lengths) <= _FOLDED_ELEMENTS)
+    if node.op_type in _REARRANGING:
+        return True if _is_alone(weight) else None
+    if node.op_type == "Concat":
+        return True if all(map(_is_alone, node.inputs)) else None
+    return None
+
+
+def _is_alone(weight: ir.Value | None) -> bool:
+    return weight is not None and weight.is_initializer() and len(weight.uses()) == 1
 
 
 def _unwrap_softmax(graph: ir.Graph) -> None:

@@ -179,6 +179,32 @@ def test_bounds_computed_of_a_shape_become_constants_unless_the_batch_is_in_them
     assert ("Shape" in kinds(outcome)) == ("Shape" in left)
 
 
+def test_gates_in_another_order_are_weights_again(simplified):
+    cut = [("a", "zero", "size"), ("b", "size", "twice")]
+    nodes = [
+        *(node("Slice", ["w", start, end, "zero"], [part]) for part, start, end in cut),
+        node("Concat", ["b", "a"], ["turned"], axis=0),
+        node("MatMul", ["x", "turned"], ["y"]),
+    ]
+    numbers = {"zero": [0], "size": [80], "twice": [160]}
+    weights = [const(name, np.array(array, "i8")) for name, array in numbers.items()]
+    inputs, outputs = [value("x", ["N", 160])], [value("y", ["N", 90])]
+    outcome = simplified(network(nodes, inputs, outputs, [random("w", 160, 90), *weights]))
+    assert kinds(outcome) == ["MatMul"]
+
+
+def test_a_weight_that_is_read_whole_and_in_part_stays(simplified):
+    nodes = [
+        node("Slice", ["w", "zero", "size", "zero"], ["part"]),
+        node("MatMul", ["x", "w"], ["z"]),
+        node("MatMul", ["z", "part"], ["y"]),
+    ]
+    weights = [const("zero", np.array([0], "i8")), const("size", np.array([90], "i8"))]
+    inputs, outputs = [value("x", ["N", 160])], [value("y", ["N", 90])]
+    outcome = simplified(network(nodes, inputs, outputs, [random("w", 160, 90), *weights]))
+    assert kinds(outcome) == ["Slice", "MatMul", "MatMul"]
+
+
 def test_reshape_targets_of_two_dynamic_parts_stay(simplified):
     nodes = [
         node("Shape", ["x"], ["s"]),
