@@ -53,6 +53,7 @@ def _walk(flow: Flow, node: ir.Node, opset: int) -> None:
     try:
         (rule or _unknown)(flow, node)
     except Refusal as refusal:
+        flow.fix_products(node)
         for value in _read(node):
             flow.pin_value(value, node, str(refusal))
         for output in node.outputs:

@@ -167,6 +167,12 @@ class Flow:
         live = tuple(ids for ids in axes if ids is not None)
         self.products.append((node.name or "", macs, live))
 
+    def fix_products(self, node: ir.Node) -> None:
+        """Say that the node's multiply-adds stay as they are, whatever was noted of them."""
+        while self.products and self.products[-1][0] == node.name:
+            self.products.pop()
+        self.product(node, ())
+
 
 def constant(node: ir.Node, index: int) -> list[int] | None:
     """Return a parameter of a node as whole numbers, None when it is absent.
