@@ -114,6 +114,7 @@ def reach(coupling: Coupling, shapes: dict[str, tuple[int, ...]]) -> Reach:
         try:
             smaller = removed(coupling, keep)
             _check_strictly(coupling.model, smaller)
+            _check_costs(costing, keep, graph.costs(smaller, shapes))
             found = largest_difference(masked(coupling, keep), smaller, shapes)
         except (EdgekitError, onnx.shape_inference.InferenceError, RuntimeError) as error:
             found, failure = float("inf"), " ".join(str(error).split())[:300]
@@ -199,6 +200,13 @@ def _check_strictly(before: graph.Model, after: graph.Model) -> None:
     except onnx.shape_inference.InferenceError:
         onnx.shape_inference.infer_shapes(ir.to_proto(before.ir), True, True, True)
         raise
+
+
+def _check_costs(costing: Costing, keep: Keep, costs: graph.Costs) -> None:
+    """Raise unless the smaller graph costs what was foretold."""
+    foretold, found = costing.macs(keep), costs.macs
+    if abs(foretold - found) > 0.001 * found:
+        raise RuntimeError(f"{found} multiply-adds are left, {foretold} were foretold")
 
 
 def _conclude(rows: dict[str, tuple[Reach, Reach]]) -> None:
