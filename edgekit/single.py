@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from edgekit import graph, passes
 from edgekit import target as targets
@@ -22,17 +21,9 @@ from edgekit.job import (
     silent,
 )
 from edgekit.passes import Pass, Progress
-from edgekit.pruning import criteria
 from edgekit.pruning.selection import check_share
 from edgekit.stages import apply, context_of
 from edgekit.target import Target
-
-_OPTIONS = {
-    "keep_macs": "--keep-macs",
-    "keep_params": "--keep-params",
-    "max_latency_s": "--max-latency",
-    "ratios": "--ratio",
-}
 
 
 def quantize(
@@ -98,6 +89,7 @@ def prune(
     max_latency_s: float | None = None,
     ratios: Mapping[str, float] | None = None,
     criterion: str = "obs",
+    granularity: str = "channels",
     ignore: Sequence[str] = (),
     target: str | None = None,
     device: str | None = None,
@@ -121,6 +113,8 @@ def prune(
         max_latency_s: latency to reach, in seconds, as measured on the device.
         ratios: share of channels that goes, by name or pattern of the layer that makes them.
         criterion: how channels are ranked; one of `edgekit.pruning.criteria.CRITERIA`.
+        granularity: what goes: `channels`; `heads`, attention loses whole heads instead of a part
+            of each; or `blocks`, whole residual blocks and layers.
         ignore: names or patterns of layers whose channels all stay.
         target: whose kernels say how counts are rounded; this machine's by default.
         device: what measures; this machine where it is of the target's kind.
@@ -146,8 +140,17 @@ def prune(
         ...     out.stat().st_size < demo.model.stat().st_size
         True
     """
-    budgets = {"keep_macs": keep_macs, "keep_params": keep_params, "max_latency_s": max_latency_s}
-    step = _pruning(budgets, ratios or {}, criterion, tuple(ignore))
+    given = {"keep_macs": keep_macs, "keep_params": keep_params, "max_latency_s": max_latency_s}
+    step = passes.build(
+        "prune",
+        {
+            **_checked(given),
+            "ratios": dict(ratios or {}),
+            "criterion": criterion,
+            "granularity": granularity,
+            "ignore": tuple(ignore),
+        },
+    )
     conditions = Conditions(
         device=device, threads=threads, batch=batch, shapes=shapes, progress=progress
     )
@@ -192,29 +195,13 @@ def _alone(
     return record
 
 
-def _pruning(
-    budgets: Mapping[str, float | None],
-    ratios: Mapping[str, float],
-    criterion: str,
-    ignore: tuple[str, ...],
-) -> Pass:
-    """Return the pass after checking what can be wrong before the model is touched."""
-    given: dict[str, Any] = {name: one for name, one in budgets.items() if one is not None}
-    for name, value in given.items():
+def _checked(given: Mapping[str, float | None]) -> dict[str, float]:
+    """Return what was given; 0 is no way to say that nothing was asked for here."""
+    found = {name: value for name, value in given.items() if value is not None}
+    for name, value in found.items():
+        option = f"--{name.removesuffix('_s').replace('_', '-')}"
         if name != "max_latency_s":
-            check_share(value, where=_OPTIONS[name])
+            check_share(value, where=option)
         elif not 0 < value < math.inf:
-            raise UsageError("no possible latency", where=_OPTIONS[name], found=f"{value:g} s")
-    for layer, share in ratios.items():
-        check_share(share, where=f"--ratio {layer}")
-    if ratios:
-        given["ratios"] = dict(ratios)
-    if len(given) != 1:
-        raise UsageError(
-            "how much is to go must be said in one way",
-            where="prune",
-            found=" and ".join(_OPTIONS[name] for name in given) or "none",
-            expected=f"one of {', '.join(_OPTIONS.values())}",
-        )
-    criteria.find(criterion)
-    return passes.build("prune", {**given, "criterion": criterion, "ignore": ignore})
+            raise UsageError("no possible latency", where=option, found=f"{value:g} s")
+    return found

@@ -22,6 +22,13 @@ from edgekit.cli import options
 )
 @click.option("--criterion", metavar="C", default="obs", show_default=True, help="Ranks channels.")
 @click.option(
+    "--granularity",
+    type=click.Choice(["channels", "heads", "blocks"]),
+    default="channels",
+    show_default=True,
+    help="What goes.",
+)
+@click.option(
     "--ignore",
     multiple=True,
     metavar="LAYER",
@@ -43,6 +50,7 @@ def command(
     max_latency: str | None,
     ratios: tuple[str, ...],
     criterion: str,
+    granularity: str,
     ignore: tuple[str, ...],
     target: str | None,
     device: str | None,
@@ -71,6 +79,7 @@ def command(
             else None,
             ratios=options.read_ratios(ratios),
             criterion=criterion,
+            granularity=granularity,
             ignore=ignore,
             target=target,
             out=written,

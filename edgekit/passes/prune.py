@@ -17,7 +17,9 @@ from edgekit.passes.contract import Context, Outcome
 from edgekit.passes.shrinking import Shrinking, State, free
 from edgekit.pruning import criteria
 from edgekit.pruning.coupling import Coupling
+from edgekit.pruning.selection import check_share
 
+_BUDGETS = ("keep_macs", "keep_params", "max_latency_s", "ratios")
 _GRANULARITIES = ("channels", "heads", "blocks")
 
 
@@ -55,6 +57,35 @@ class Prune:
     rounds: int = 1
     reconstruct: bool = True
 
+    def __post_init__(self) -> None:
+        said = [name for name in _BUDGETS if getattr(self, name)]
+        if len(said) != 1:
+            raise UsageError(
+                "how much is to go must be said in one way",
+                where="prune",
+                found=" and ".join(said) or "none",
+                expected=f"one of {', '.join(_BUDGETS)}",
+            )
+        for name in {"keep_macs", "keep_params"}.intersection(said):
+            check_share(getattr(self, name), where=f"prune.{name}")
+        for layer, share in self.ratios.items():
+            check_share(share, where=f"prune.ratios: {layer}")
+        criteria.find(self.criterion)
+        if self.granularity not in _GRANULARITIES:
+            raise UsageError(
+                "unknown granularity",
+                where="prune.granularity",
+                found=repr(self.granularity),
+                expected=f"one of {', '.join(_GRANULARITIES)}",
+            )
+        if self.max_latency_s < 0 or self.rounds < 1:
+            raise UsageError(
+                "out of range",
+                where="prune",
+                found=f"max_latency_s {self.max_latency_s:g}, rounds {self.rounds}",
+                expected="a latency above 0, and 1 or more rounds",
+            )
+
     def apply(self, model: Model, context: Context) -> Outcome:
         """Return the smaller model; facts hold what went, skips what stayed and why.
 
@@ -68,13 +99,6 @@ class Prune:
                 where="--data",
                 found="no data",
                 remedy="give unlabelled samples with --data, or use --criterion l2",
-            )
-        if self.granularity not in _GRANULARITIES:
-            raise UsageError(
-                "unknown granularity",
-                where="granularity",
-                found=repr(self.granularity),
-                expected=f"one of {', '.join(_GRANULARITIES)}",
             )
         if self.granularity == "blocks" and not (self.keep_macs or self.max_latency_s):
             raise UsageError(
@@ -93,7 +117,7 @@ class Prune:
         dense, energies = work.ready(model)
         coupling = work.coupled(dense)
         pinned = [
-            Skip(where=group.name, reason=f"{group.pinned_by.where}: {group.pinned_by.reason}")
+            Skip(where=group.name, reason=group.pinned_by.reason)
             for group in coupling.groups
             if group.pinned_by is not None
         ]

@@ -192,7 +192,7 @@ class Shrinking:
         options = constrained(
             coupling,
             groups,
-            [liked(coupling, group, multiple) for group in groups],
+            liked(coupling, groups, multiple),
             ignored=self.asked.ignore,
             ratios=self.asked.ratios,
         )

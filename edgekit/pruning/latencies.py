@@ -17,18 +17,21 @@ _FINER = 4
 """Kernels of matrix products block less coarsely than those of convolutions."""
 
 
-def liked(coupling: Coupling, group: ChannelGroup, multiple: int) -> Allowed:
-    """Return the counts of a group that a target's kernels like, descending.
+def liked(coupling: Coupling, groups: Sequence[ChannelGroup], multiple: int) -> list[Allowed]:
+    """Return for each group the counts that it may keep, descending, all of them first.
 
     Args:
         coupling: of the model.
-        group: of it.
+        groups: some of its groups.
         multiple: the channel count that the target's convolutions block by.
     """
-    maker = next(node for node in coupling.model.ir.graph if node.name == group.nodes[0])
-    if maker.op_type in _CONVOLUTIONS:
-        return allowed(len(group.channels), group.width, multiple)
-    return allowed(len(group.channels), 1, max(1, multiple // _FINER))
+    kinds = {node.name: node.op_type for node in coupling.model.ir.graph}
+    return [
+        allowed(len(group.channels), group.width, multiple)
+        if kinds[group.nodes[0]] in _CONVOLUTIONS
+        else allowed(len(group.channels), 1, max(1, multiple // _FINER))
+        for group in groups
+    ]
 
 
 def measured_latency(

@@ -10,7 +10,7 @@ from edgekit.candidate import Skip
 from edgekit.pruning.allocation import dense
 from edgekit.pruning.budget import macs_cost, parameters_cost
 from edgekit.pruning.coupling import Coupling
-from edgekit.pruning.kernels import liked
+from edgekit.pruning.latencies import liked
 from edgekit.pruning.selection import makers, readers
 
 

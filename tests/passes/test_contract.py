@@ -98,16 +98,22 @@ def test_wrong_parameters_are_named(params, message):
         ({"ratios": ["conv1"]}, r"prune.ratios: .*expected a table of numbers by name"),
         ({"ratios": {"conv1": "half"}}, r"prune.ratios: a parameter of the wrong type"),
         ({"ratios": {"conv1": True}}, r"prune.ratios: a parameter of the wrong type"),
+        ({"ratios": {"conv1": 0.5}}, r"prune: how much .*found keep_macs and ratios"),
+        ({"keep_macs": 1.5}, r"prune.keep_macs: the share is out of range"),
+        ({"keep_macs": 0}, r"prune: how much is to go .*found none"),
+        ({"criterion": "obss"}, r"unknown criterion 'obss'; did you mean 'obs'\?"),
+        ({"granularity": "head"}, r"prune.granularity: .*'head'.*one of channels, heads, blocks"),
+        ({"rounds": 0}, r"prune: out of range .*rounds 0"),
     ],
 )
-def test_lists_and_tables_are_checked(params, message):
+def test_parameters_of_prune_are_checked(params, message):
     with pytest.raises(UsageError, match=message):
         passes.build("prune", {"keep_macs": 0.5, **params})
 
 
 def test_lists_and_tables_are_taken():
-    built = passes.build("prune", {"ratios": {"conv*": 0.5, "fc": 1}, "ignore": ["head"]})
-    assert built == passes.Prune(ratios={"conv*": 0.5, "fc": 1}, ignore=("head",))
+    built = passes.build("prune", {"ratios": {"conv*": 0.5, "fc": 0.1}, "ignore": ["head"]})
+    assert built == passes.Prune(ratios={"conv*": 0.5, "fc": 0.1}, ignore=("head",))
 
 
 def test_a_whole_number_is_a_number():

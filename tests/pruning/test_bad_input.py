@@ -42,7 +42,7 @@ def test_a_share_out_of_range(refused, option, share):
 @pytest.mark.parametrize(
     ("ratio", "mentions"),
     [
-        ("conv1=0", "--ratio conv1: the share is out of range (found 0"),
+        ("conv1=0", "conv1: the share is out of range (found 0"),
         ("conv1=1.2", "found 1.2"),
         ("conv1", "LAYER=SHARE"),
         ("=0.5", "LAYER=SHARE"),
@@ -67,15 +67,15 @@ def test_a_wrong_latency(refused, latency, mentions):
     ("arguments", "found"),
     [
         ([], "found none"),
-        (["--keep-macs", "0.5", "--keep-params", "0.5"], "found --keep-macs and --keep-params"),
-        (["--keep-macs", "0.5", "--ratio", "conv1=0.5"], "found --keep-macs and --ratio"),
-        (["--max-latency", "8ms", "--keep-params", "0.5"], "--keep-params and --max-latency"),
+        (["--keep-macs", "0.5", "--keep-params", "0.5"], "found keep_macs and keep_params"),
+        (["--keep-macs", "0.5", "--ratio", "conv1=0.5"], "found keep_macs and ratios"),
+        (["--max-latency", "8ms", "--keep-params", "0.5"], "keep_params and max_latency_s"),
     ],
 )
 def test_no_budget_or_two(refused, arguments, found):
     line = refused(*arguments)
     assert found in line
-    assert "expected one of --keep-macs, --keep-params, --max-latency, --ratio" in line
+    assert "expected one of keep_macs, keep_params, max_latency_s, ratios" in line
 
 
 def test_an_unknown_criterion_gets_the_nearest(refused):
