@@ -14,15 +14,15 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgekit.candidate import Skip
-from edgekit.graph import Model, costs
+from edgekit.graph import Model
+from edgekit.graph.costs import concrete_shapes
+from edgekit.graph.macs import Shape, macs_of
 from edgekit.graph.surgery import constant_of
-from edgekit.pruning.branches import Branch, Flow, has_graph
+from edgekit.pruning.branches import Ancestry, Branch, has_graph
 
 _RANGE_KEEPING = {"MaxPool", "Identity"}
 _UNBOUNDED = (-math.inf, math.inf)
 _BOTH = 2
-
-Shape = tuple[int | str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +62,14 @@ def blocks(
     Raises:
         ModelError: the model does not run at these shapes.
     """
-    flow = Flow.of(model.ir.graph)
-    cost = {node.name: node for node in costs(model, shapes).nodes}
-    known = {spec.name: shapes.get(spec.name, spec.shape) for spec in model.inputs}
-    for node in flow.nodes:
-        if node.name in cost:
-            known[node.outputs[0].name or ""] = cost[node.name].output_shape
-    macs = {name: node.macs for name, node in cost.items()}
-    found = [_block_at(node, flow, macs, known) for node in flow.nodes]
+    ancestry = Ancestry.of(model.ir.graph)
+    known = concrete_shapes(model, shapes)
+
+    def shape_of(value: ir.Value | None) -> Shape | None:
+        return None if value is None else known.get(value.name or "")
+
+    macs = {node.name or "": macs_of(node, shape_of) for node in ancestry.nodes}
+    found = [_block_at(node, ancestry, macs, known) for node in ancestry.nodes]
     return (
         tuple(one for one in found if isinstance(one, Block)),
         tuple(one for one in found if isinstance(one, Skip)),
@@ -159,18 +159,19 @@ def _read(node: ir.Node) -> ir.Value:
 
 
 def _block_at(
-    add: ir.Node, flow: Flow, macs: Mapping[str, int], shapes: Mapping[str, Shape | None]
+    add: ir.Node, ancestry: Ancestry, macs: Mapping[str, int], shapes: Mapping[str, Shape]
 ) -> Block | Skip | None:
     """Return the block that ends in `add`, or why it cannot go; None where there is none."""
-    inputs = [value for value in add.inputs if value in flow.varying]
+    inputs = [value for value in add.inputs if value in ancestry.varying]
     if add.op_type != "Add" or len(set(inputs)) != _BOTH:
         return None
     refusal = None
+    shape = shapes.get(add.outputs[0].name or "")
     for skip, addend in (inputs, inputs[::-1]):
-        whole = shapes.get(skip.name or "") == shapes[add.outputs[0].name or ""]
-        branch = flow.branch(addend, add, skip)
+        whole = shape is not None and shapes.get(skip.name or "") == shape
+        branch = ancestry.branch(addend, add, skip)
         cost = sum(macs.get(node.name or "", 0) for node in branch.nodes)
-        inner = [value for value in branch.entries if flow.depends(value, skip)]
+        inner = [value for value in branch.entries if ancestry.depends(value, skip)]
         if inner:
             refusal = _shared(inner[0], branch, add) if whole else refusal
         elif cost and not _carried(skip).isdisjoint(branch.entries):

@@ -23,8 +23,8 @@ class Branch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flow:
-    """The order in which a graph computes.
+class Ancestry:
+    """What of a graph comes of what.
 
     Attributes:
         nodes: of the main graph, in its order.
@@ -37,8 +37,8 @@ class Flow:
     varying: frozenset[ir.Value]
 
     @classmethod
-    def of(cls, graph: ir.Graph) -> Flow:
-        """Return the flow of a graph."""
+    def of(cls, graph: ir.Graph) -> Ancestry:
+        """Return the ancestry of all values of a graph."""
         nodes = tuple(graph)
         position = {node: index for index, node in enumerate(nodes)}
         varying = {value for value in graph.inputs if not value.is_initializer()}

@@ -304,6 +304,18 @@ def test_branches_side_by_side_are_blocks():
     assert twins(model, found[:1]) == {}
 
 
+def test_a_part_of_a_split_may_run_around_a_branch():
+    net = Net()
+    x = net.conv("x", "stem", 3, 16)
+    net.nodes.append(helper.make_node("Split", [x], ["left", "right"], "split", axis=1))
+    h = net.put("Add", ["right", net.conv("right", "c", 8, 8)], "add")
+    h = net.put("Concat", ["left", "right", h], "joined", axis=1)
+    model = net.model(IMAGE, net.conv(h, "y", 24, 4))
+    (block,), refused = blocks(model, SHAPES)
+    assert (block.entry, block.exit, refused) == ("right", "add", ())
+    assert largest_difference(model, without(model, [block])) > 0
+
+
 def test_blocks_within_blocks():
     net = Net()
     x = net.conv("x", "stem", 3, 8)
