@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ Affine = tuple[Matrix, Matrix]
 """Weight, shape (groups, outputs of a group, columns - 1), and bias, shape (groups, outputs)."""
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
-_EXACT = 1e-9
+_EXACT = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,19 @@ class LayerFit:
     after: float
     accepted: bool
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """What to take.
+
+    Attributes:
+        strength: of the ridge regression that it is; None where it is none.
+    """
+
+    affine: Affine
+    report: LayerFit
+    strength: float | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,7 +112,7 @@ class Moments:
         """
         parts = zip(self.gram, self.cross, self.energy, weight, bias, strict=True)
         missed = sum(float(squared_error(*part).sum()) for part in parts)
-        means = self.cross[..., -1] ** 2 / self.count
+        means = self.cross[..., -1] ** 2 / max(self.count, 1.0)
         variance = float((self.energy - means).sum())
         floor = 1e-9 * float(self.energy.sum())
         return missed / max(variance, floor) if self.energy.any() else missed
@@ -106,7 +120,7 @@ class Moments:
 
 def best_fit(
     node: str, fit: Moments, held_out: Moments, weight: Matrix, bias: Matrix, *, shiftable: bool
-) -> tuple[Matrix, Matrix, LayerFit]:
+) -> Fit:
     """Return the weight and bias to take, and what speaks for them.
 
     The strength of the ridge is the one that is best on held-out data; what is taken is then
@@ -121,26 +135,28 @@ def best_fit(
         shiftable: the layer has a bias.
     """
     before = held_out.error(weight, bias)
+    same = (weight, bias)
     if before <= _EXACT:
-        return weight, bias, left(node, before, "makes what it should")
-    ridge = fit if shiftable else fit.without_bias()
-    candidates = {
-        f"ridge {strength:g}": _solved(ridge, weight, bias, strength) for strength in STRENGTHS
+        return Fit(affine=same, report=left(node, before, "makes what it should"))
+    if not fit.count or not held_out.count:
+        return Fit(affine=same, report=left(node, before, "too few samples to hold some out"))
+    both = fit.plus(held_out)
+    ridges = (fit, both) if shiftable else (fit.without_bias(), both.without_bias())
+    errors = {
+        strength: held_out.error(*_solved(ridges[0], weight, bias, strength))
+        for strength in STRENGTHS
     }
-    if shiftable:
-        candidates["bias"] = (weight, _shifted(fit, weight))
-    errors = {name: held_out.error(*candidate) for name, candidate in candidates.items()}
-    name = min(errors, key=errors.__getitem__)
-    if not errors[name] < before:
-        return weight, bias, left(node, before, "fitted weights are no better on held-out data")
-    everything = fit.plus(held_out)
-    if name == "bias":
-        taken = weight, _shifted(everything, weight)
-    else:
-        everything = everything if shiftable else everything.without_bias()
-        taken = _solved(everything, weight, bias, float(name.removeprefix("ridge ")))
-    report = LayerFit(node=node, before=before, after=errors[name], accepted=True, reason=name)
-    return *taken, report
+    strength = min(errors, key=errors.__getitem__)
+    shift = held_out.error(weight, _shifted(fit, weight)) if shiftable else math.inf
+    best = min(errors[strength], shift)
+    if not best < before:
+        return Fit(affine=same, report=left(node, before, "no fit is better on held-out data"))
+    reason = "bias" if best == shift else f"ridge {strength:g}"
+    report = LayerFit(node=node, before=before, after=best, accepted=True, reason=reason)
+    if best == shift:
+        return Fit(affine=(weight, _shifted(both, weight)), report=report)
+    affine = _solved(ridges[1], weight, bias, strength)
+    return Fit(affine=affine, report=report, strength=strength)
 
 
 def left(node: str, error: float, reason: str) -> LayerFit:

@@ -25,7 +25,9 @@ from edgekit.pruning.layers import Layer, layers_of
 Matrix = npt.NDArray[np.float64]
 
 SAMPLES = 2048
-_ROWS_A_COLUMN = 30
+_ROWS_A_COLUMN = 50
+_FEWEST_A_COLUMN = 4
+_PRODUCTS = 4 * 10**11
 _LEAST_ROWS = 2048
 _TIMEOUT_S = 1800.0
 
@@ -56,7 +58,7 @@ def grams(
 ) -> dict[str, Gram]:
     """Return the second moments of what each node reads, by node.
 
-    Positions are a fixed random selection, about 30 a column; memory does not grow with the data.
+    Positions are a fixed random selection, at most 50 a column; memory does not grow with the data.
 
     Args:
         model: its constants are initializers.
@@ -107,7 +109,8 @@ def exposing(model: Model, names: Sequence[str]) -> Model:
 
 def rows_wanted(columns: int) -> int:
     """Return how many positions are enough to fit this many columns to."""
-    return max(_LEAST_ROWS, _ROWS_A_COLUMN * columns)
+    affordable = max(_FEWEST_A_COLUMN * columns, _PRODUCTS // columns**2)
+    return max(_LEAST_ROWS, min(_ROWS_A_COLUMN * columns, affordable))
 
 
 def with_ones(rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

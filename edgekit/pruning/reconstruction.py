@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,20 @@ from edgekit.dataset import Dataset
 from edgekit.graph import Model, file_size, save
 from edgekit.graph.trial import open_session
 from edgekit.pruning.batches import batch_size, batches
+from edgekit.pruning.cells import Cell, cell_of, is_recurrent
 from edgekit.pruning.columns import read_at, reads, some_positions, written_at
 from edgekit.pruning.fitting import LayerFit, Moments, best_fit, left
 from edgekit.pruning.gram import SAMPLES, rows_wanted, with_ones
 from edgekit.pruning.layers import Layer, layers_of
-from edgekit.pruning.recurrent import Cell, cell_of, fit_cell, is_recurrent
-from edgekit.pruning.stepwise import Stepwise
+from edgekit.pruning.opening import close, opened
+from edgekit.pruning.rectified import Rows, through_relu
+from edgekit.pruning.recurrent import fit_cell
+from edgekit.pruning.stepwise import Part, Stepwise
 from edgekit.pruning.targets import Kept, Target, fitting_order
 
 Array = npt.NDArray[Any]
 _TIMEOUT_S = 3600.0
-_WITH_BIAS = frozenset(("Conv", "Gemm"))
+_ROW_BYTES = 256 << 20
 
 
 def reconstructed(
@@ -69,7 +72,7 @@ def reconstructed(
     Raises:
         ModelError: one of the models does not run on the data.
     """
-    own = _with_own_biases(pruned)
+    own = opened(pruned)
     layers, refused = _fittable(own.ir.graph)
     order = fitting_order(own.ir.graph, layers, kept, twins or {})
     if twins_only:
@@ -79,7 +82,7 @@ def reconstructed(
     folder.mkdir()
     try:
         files = folder / "dense.onnx", folder / "pruned.onnx"
-        for model, file in zip((dense, own), files, strict=True):
+        for model, file in zip((opened(dense), own), files, strict=True):
             save(model, file)
         sums = max((_gram_size(layer) for layer in layers), default=0)
         weights, fits = native.call(
@@ -97,36 +100,8 @@ def reconstructed(
         shutil.rmtree(folder)
     for name, array in weights.items():
         own.ir.graph.initializers[name].const_value = ir.tensor(array, name=name)
+    close(own.ir.graph)
     return own, (*fits, *refused)
-
-
-def _with_own_biases(model: Model) -> Model:
-    """Return the model with a bias of its own for each layer that can have one."""
-    edited = model.editable()
-    graph = edited.graph
-    values = ir.convenience.create_value_mapping(graph, include_subgraphs=False)
-    for layer in list(layers_of(graph)):
-        node = graph.node(layer.node)
-        if layer.bias is None and node.op_type in _WITH_BIAS:
-            weight = values[layer.weight].const_value
-            like = np.zeros(layer.outputs, None if weight is None else weight.dtype.numpy())
-            node.resize_inputs(3)
-        elif layer.bias is not None and len(values[layer.bias].uses()) > 1:
-            like = _array(graph, layer.bias)
-        else:
-            continue
-        name = f"{layer.node}.bias"
-        own = ir.Value(
-            name=name,
-            const_value=ir.tensor(like, name=name),
-            shape=ir.Shape(like.shape),
-            type=ir.TensorType(ir.DataType.from_numpy(like.dtype)),
-        )
-        graph.register_initializer(own)
-        reader = node if node.op_type in _WITH_BIAS else node.outputs[0].consumers()[0]
-        index = 2 if reader is node else reader.inputs.index(values[layer.bias or ""])
-        reader.replace_input_with(index, own)
-    return Model(ir=edited, name=model.name)
 
 
 def _fittable(graph: ir.Graph) -> tuple[list[Layer | Cell], list[LayerFit]]:
@@ -190,52 +165,68 @@ def _fit(
     dense: Stepwise, pruned: Stepwise, layer: Layer, target: Target
 ) -> tuple[dict[str, Array], LayerFit]:
     """Return the initializers to change, and what became of the layer."""
-    fit, held_out = _moments(dense, pruned, layer, target)
+    target = _settled(dense, target)
+    sizes = (layer.groups, layer.outputs // layer.groups, layer.columns + 1)
+    fit, held_out = Moments.empty(*sizes), Moments.empty(*sizes)
+    rectified = target.rectified and _row_bytes(layer) <= _ROW_BYTES
+    rows: tuple[list[Rows], list[Rows]] = [], []
+    for part, x, y, skip in _rows(dense, pruned, layer, target):
+        (held_out if part.held_out else fit).add(x, y if skip is None else y - skip)
+        if rectified:
+            rows[part.held_out].append(Rows(x=x[0], y=y, skip=skip))
     stored = _array(pruned.graph, layer.weight)
     bias = None if layer.bias is None else _array(pruned.graph, layer.bias)
-    shape = (layer.groups, -1, layer.columns)
     shift = np.zeros(layer.outputs) if bias is None else bias
-    weight, shift, report = best_fit(
-        layer.node,
-        fit,
-        held_out,
+    shape = (layer.groups, -1, layer.columns)
+    prior = (
         layer.matrix(stored).reshape(shape).astype(np.float64),
         shift.reshape(layer.groups, -1).astype(np.float64),
-        shiftable=bias is not None,
     )
-    if not report.accepted:
-        return {}, report
+    found = best_fit(layer.node, fit, held_out, *prior, shiftable=bias is not None)
+    if rectified and found.strength is not None and bias is not None:
+        joined = Rows.joined(rows[0]), Rows.joined(rows[1])
+        found = through_relu(joined, (fit, held_out), prior, found)
+    if not found.report.accepted:
+        return {}, found.report
+    weight, shift = found.affine
     changed = {layer.weight: layer.stored(weight.reshape(layer.outputs, -1), stored)}
     if bias is not None and layer.bias is not None:
         changed[layer.bias] = shift.reshape(bias.shape).astype(bias.dtype)
-    return changed, report
+    return changed, found.report
 
 
-def _moments(
+def _rows(
     dense: Stepwise, pruned: Stepwise, layer: Layer, target: Target
-) -> tuple[Moments, Moments]:
-    """Return the sums over samples to fit to, and over those held out."""
-    target = _settled(dense, target)
+) -> Iterator[tuple[Part, Array, Array, Array | None]]:
+    """Yield by part what the layer reads, with ones, what is wanted, and what is added to it.
+
+    Shapes: (groups, positions, columns + 1), (positions, outputs) and again; the last is None
+    where nothing is added.
+    """
     pruned.advance([layer.data, *([] if target.skip is None else [target.skip])])
-    sizes = (layer.groups, layer.outputs // layer.groups, layer.columns + 1)
-    sums = Moments.empty(*sizes), Moments.empty(*sizes)
-    rows = rows_wanted(layer.columns)
     total = sum(part.size for part in pruned.parts)
     for part in pruned.parts:
         data = pruned.read(layer.data, part)
-        count = math.ceil(rows * part.size / total)
+        count = math.ceil(rows_wanted(layer.columns) * part.size / total)
         at = some_positions(layer.node, part.number, reads(layer, data.shape), count)
         wanted = dense.read(target.value, part)
         made = written_at(layer, wanted, at)
         if target.channels is not None:
             made = made[:, target.channels]
+        skip = None
         if target.skip is not None:
             shape = list(wanted.shape)
             shape[layer.axis] = layer.outputs
-            skip = np.broadcast_to(pruned.read(target.skip, part), shape)
-            made = made - written_at(layer, skip, at)
-        sums[part.held_out].add(with_ones(read_at(layer, data, at)), made)
-    return sums
+            added = np.broadcast_to(pruned.read(target.skip, part), shape)
+            skip = written_at(layer, added, at).astype(np.float32)
+        yield part, with_ones(read_at(layer, data, at)), made.astype(np.float32), skip
+
+
+def _row_bytes(layer: Layer) -> float:
+    """Return the memory that the rows of a layer take; infinite where it has several groups."""
+    if layer.groups > 1:
+        return math.inf
+    return 4 * rows_wanted(layer.columns) * (layer.columns + 1 + 2 * layer.outputs)
 
 
 def _settled(dense: Stepwise, target: Target) -> Target:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 from scipy.special import expit
 
+from edgekit.pruning.cells import Cell, CellWeights
 from edgekit.pruning.columns import some_positions
 from edgekit.pruning.fitting import LayerFit, Moments, left
 from edgekit.pruning.gram import rows_wanted, with_ones
@@ -29,71 +30,7 @@ from edgekit.pruning.ridge import solve
 from edgekit.pruning.stepwise import Stepwise
 
 Array = npt.NDArray[Any]
-_GATES = {"GRU": 3, "LSTM": 4, "RNN": 1}
 _ROUNDS = 5
-_LENGTHS, _STATE, _PEEPHOLES = 4, 5, 7
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """A recurrent node with constant weights; every step's input is data[step, batch].
-
-    Attributes:
-        node: its name.
-        data: the activation it reads, shape (steps, batch, inputs).
-        output: its states, shape (steps, directions, batch, hidden).
-        weight, recurrence, bias: initializers, as ONNX stores them.
-        gates: per unit.
-        backward: for each direction whether it goes from the last step to the first.
-        reset: how a GRU's new gate reads the state: `before` or `after` the reset is applied;
-            empty for other cells.
-    """
-
-    node: str
-    data: str
-    output: str
-    weight: str
-    recurrence: str
-    bias: str
-    gates: int
-    backward: tuple[bool, ...]
-    reset: str = ""
-
-    @property
-    def axis(self) -> int:
-        """The axis of the units in the output."""
-        return 3
-
-
-def is_recurrent(node: ir.Node) -> bool:
-    """Say whether the node is a GRU, an LSTM or an RNN."""
-    return node.op_type in _GATES and node.domain in {"", "ai.onnx"}
-
-
-def cell_of(node: ir.Node) -> Cell | str:
-    """Return a recurrent node as a cell; or why it is none that can be fitted."""
-    inputs = [*node.inputs, *([None] * 8)]
-    if any(inputs[index] is not None for index in (_LENGTHS, _STATE, _STATE + 1, _PEEPHOLES)):
-        return "sequence lengths, initial states or peepholes are given"
-    constants = inputs[1:4]
-    if any(v is None or v.const_value is None or len(v.uses()) != 1 for v in constants):
-        return "its weights are computed or shared"
-    if node.attributes.get_int("layout", 0) or "activations" in node.attributes:
-        return "another layout or other activations than usual"
-    direction = node.attributes.get_string("direction", "forward")
-    names = [value.name or "" for value in inputs[:4] if value is not None]
-    after = node.attributes.get_int("linear_before_reset", 0)
-    return Cell(
-        node=node.name or "",
-        data=names[0],
-        output=node.outputs[0].name or "",
-        weight=names[1],
-        recurrence=names[2],
-        bias=names[3],
-        gates=_GATES[node.op_type],
-        backward={"forward": (False,), "reverse": (True,)}.get(direction, (False, True)),
-        reset="" if node.op_type != "GRU" else "after" if after else "before",
-    )
 
 
 def fit_cell(
@@ -109,8 +46,8 @@ def fit_cell(
     """
     dense.advance([cell.data, cell.output])
     pruned.advance([cell.data])
-    whole = _Weights.of(dense.graph, cell)
-    sliced = fitted = taken = _Weights.of(pruned.graph, cell)
+    whole = CellWeights.of(dense.graph, cell)
+    sliced = fitted = taken = CellWeights.of(pruned.graph, cell)
     units = np.arange(whole.hidden) if kept is None else kept
     before = best = math.nan
     for number in range(_ROUNDS):
@@ -134,37 +71,6 @@ def fit_cell(
     return changed, LayerFit(
         node=cell.node, before=before, after=best, accepted=True, reason=reason
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Weights:
-    """W, R and B as ONNX stores them: directions first, then gates * hidden; B is W's, then R's."""
-
-    inputs: Array
-    states: Array
-    bias: Array
-
-    @classmethod
-    def of(cls, graph: ir.Graph, cell: Cell) -> _Weights:
-        arrays = []
-        for name in (cell.weight, cell.recurrence, cell.bias):
-            tensor = graph.initializers[name].const_value
-            if tensor is None:
-                raise TypeError(name)
-            arrays.append(tensor.numpy().astype(np.float32))
-        return cls(inputs=arrays[0], states=arrays[1], bias=arrays[2])
-
-    @property
-    def hidden(self) -> int:
-        return int(self.states.shape[2])
-
-    def adds(self, direction: int, x: Array, h: Array, units: Array) -> tuple[Array, Array]:
-        """Return what input and state add to gates of these rows, each with its bias."""
-        of_inputs, of_states = np.split(self.bias[direction], 2)
-        return (
-            x @ self.inputs[direction, units].T + of_inputs[units],
-            h @ self.states[direction, units].T + of_states[units],
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +98,7 @@ def _round(
     pruned: Stepwise,
     cell: Cell,
     units: Array,
-    weights: tuple[_Weights, _Weights],
+    weights: tuple[CellWeights, CellWeights],
     *,
     guided: bool,
 ) -> tuple[list[list[Moments]], float]:
@@ -275,7 +181,7 @@ class _Spread:
         return self.error / variance if variance > 0 else self.error
 
 
-def _rows(piece: _Piece, step: _Step, current: _Weights) -> Array:
+def _rows(piece: _Piece, step: _Step, current: CellWeights) -> Array:
     """Return what a piece of the pruned cell reads, shape (positions, columns)."""
     h = step.own_h
     if piece.after_reset:
@@ -285,7 +191,7 @@ def _rows(piece: _Piece, step: _Step, current: _Weights) -> Array:
     return np.concatenate(parts, axis=1)
 
 
-def _wanted(piece: _Piece, step: _Step, whole: _Weights, units: Array) -> Array:
+def _wanted(piece: _Piece, step: _Step, whole: CellWeights, units: Array) -> Array:
     """Return what the dense cell adds up for the gates of a piece, shape (positions, outputs)."""
     gates = np.concatenate([gate * whole.hidden + units for gate in piece.gates])
     h = step.h
@@ -297,7 +203,7 @@ def _wanted(piece: _Piece, step: _Step, whole: _Weights, units: Array) -> Array:
     return made
 
 
-def _solved(cell: Cell, sums: list[list[Moments]], prior: _Weights) -> _Weights:
+def _solved(cell: Cell, sums: list[list[Moments]], prior: CellWeights) -> CellWeights:
     """Return the ridge regressions toward `prior`."""
     inputs, states, bias = prior.inputs.copy(), prior.states.copy(), prior.bias.copy()
     hidden, wide = prior.hidden, prior.inputs.shape[2]
@@ -317,7 +223,7 @@ def _solved(cell: Cell, sums: list[list[Moments]], prior: _Weights) -> _Weights:
             if piece.states:
                 states[direction, gates] = fitted[:, wide * piece.inputs :]
                 of_states[gates] = 0 if piece.inputs else shift
-    return _Weights(inputs=inputs, states=states, bias=bias)
+    return CellWeights(inputs=inputs, states=states, bias=bias)
 
 
 def _earlier(states: Array, *, backward: bool) -> Array:
@@ -330,7 +236,7 @@ def _at(values: Array, positions: Array) -> Array:
     return values.reshape(-1, values.shape[-1])[positions]
 
 
-def _session(network: Stepwise, cell: Cell, weights: _Weights) -> Any:
+def _session(network: Stepwise, cell: Cell, weights: CellWeights) -> Any:
     """Return a session of the cell alone, with these weights."""
     values = ir.convenience.create_value_mapping(network.graph, include_subgraphs=False)
     alone = ir.convenience.extract(network.graph, [values[cell.data]], [values[cell.output]])

@@ -86,8 +86,8 @@ def squared_error(
         bias: shape (outputs,).
     """
     both = joined(weight, bias)
-    explained: Matrix = ((both @ gram - 2 * cross) * both).sum(axis=1)
-    return np.maximum(explained + energy, 0.0)
+    rest: Matrix = ((both @ gram - 2 * cross) * both).sum(axis=1) + energy
+    return np.maximum(rest, 0.0)
 
 
 def joined(weight: npt.NDArray[np.floating], bias: npt.NDArray[np.floating]) -> Matrix:

@@ -141,7 +141,13 @@ class Stepwise:
         return self._stored[name].read(part.number)
 
     def session_of(self, part: ir.Graph) -> Any:
-        """Return a session of a graph that was extracted from this one."""
+        """Return a session of a graph that was extracted from this one and reads stored values."""
+        for value in part.inputs:
+            first = self._stored[value.name or ""].read(0)
+            value.dtype, value.shape = (
+                ir.DataType.from_numpy(first.dtype),
+                ir.Shape([None] * first.ndim),
+            )
         model = ir.Model(
             part,
             ir_version=self._model.ir_version,
@@ -166,10 +172,6 @@ class Stepwise:
 
     def _run(self, inputs: list[ir.Value], outputs: list[ir.Value]) -> None:
         names = [value.name or "" for value in inputs]
-        for value in inputs:
-            first = self._stored[value.name or ""].read(0)
-            value.dtype = ir.DataType.from_numpy(first.dtype)
-            value.shape = ir.Shape([None] * first.ndim)
         session = self.session_of(ir.convenience.extract(self.graph, inputs, outputs))
         made = [self._new() for _ in outputs]
         for part in self.parts:

@@ -29,12 +29,14 @@ class Target:
         value: of the dense model.
         channels: of it, those that the layer makes; None for all.
         skip: a value of the pruned model, to be taken off; None for nothing.
+        rectified: of what is made, and the skip added, only a Relu is read.
         addend: with a skip, what to fit to where the sum has another shape than its addend.
     """
 
     value: str
     channels: npt.NDArray[np.int64] | None
     skip: str | None = None
+    rectified: bool = False
     addend: Target | None = None
 
 
@@ -80,11 +82,17 @@ def fitting_order(
         channels = kept(name, layer.axis)
         if isinstance(layer, Cell):
             channels = kept(layer.recurrence, 2)
-        return Target(value=twins.get(name, name), channels=channels)
+        return Target(value=twins.get(name, name), channels=channels, rectified=_is_rectified(made))
 
     for index in range(len(layers)):
         place(index)
     return order
+
+
+def _is_rectified(value: ir.Value) -> bool:
+    readers = value.consumers()
+    only = bool(readers) and all(reader.op_type == "Relu" for reader in readers)
+    return only and not value.is_graph_output()
 
 
 def _addition(
