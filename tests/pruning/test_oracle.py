@@ -19,6 +19,8 @@ from edgekit.pruning.preparing import prepared
 from edgekit.pruning.surgery import removed
 
 TOLERANCE = 1e-5
+SHARES = (0.0, 0.2, 0.5, 0.8, 1.0)
+SEEDS = st.integers(0, 2**32 - 1)
 QUICK = settings(
     derandomize=True,
     database=None,
@@ -55,28 +57,28 @@ class Reach:
         )
 
 
-def check(proto, keeps, heads, reach):
-    """Remove channels from one graph and compare."""
+def check(proto, seed, reach):
+    """Analyse one graph, remove random channels and compare."""
+    chance = np.random.default_rng(seed)
     model = prepared(Model(ir=ir.from_proto(proto), name="random"))
-    shapes = {spec.name: (1, *spec.shape[1:]) for spec in model.inputs}
     before = serialized(model)
-    coupling = couple(model, shapes, heads=heads)
-    keep = drawn_keep(coupling, keeps)
+    batch = int(chance.integers(1, 3))
+    shapes = {spec.name: (batch, *spec.shape[1:]) for spec in model.inputs}
+    coupling = couple(model, shapes, heads=bool(chance.integers(2)))
+    keep = random_keep(coupling, chance)
     pair = serialized(masked(coupling, keep)), serialized(removed(coupling, keep))
     assert native.call("comparing", disagreement, *pair, 3) <= TOLERANCE
     assert serialized(model) == before
     reach.count(coupling, keep)
 
 
-def drawn_keep(coupling, keeps):
-    """Draw what stays: a share of each group, and at least one channel on every axis."""
+def random_keep(coupling, chance):
+    """Keep a random share of each group, and at least one channel on every axis."""
     keep = coupling.everything()
     for group in coupling.groups:
         if group.pinned_by is None:
-            share = keeps.draw(st.sampled_from((0.5, 0.2, 0.8, 1.0)))
-            seed = keeps.draw(st.integers(0, 99))
-            chance = np.random.default_rng(seed).random(len(group.channels))
-            keep[group.channels] = chance < share
+            share = chance.choice(SHARES)
+            keep[group.channels] = chance.random(len(group.channels)) < share
     return coupling.spared(keep)
 
 
@@ -88,14 +90,14 @@ def test_removed_answers_as_masked():
     reach = Reach()
 
     @QUICK
-    @given(model_protos(), st.data(), st.booleans())
-    def every_graph(proto, keeps, heads):
-        check(proto, keeps, heads, reach)
+    @given(model_protos(), SEEDS)
+    def every_graph(proto, seed):
+        check(proto, seed, reach)
 
     every_graph()
-    assert len(reach.graphs) >= 25
+    assert len(reach.graphs) >= 50
     assert reach.removals >= 20
-    assert len(reach.through) >= len(OPERATORS) / 3
+    assert len(reach.through) >= len(OPERATORS) / 2
 
 
 @pytest.mark.slow
@@ -103,12 +105,12 @@ def test_removed_answers_as_masked_on_2000_graphs():
     """Channels were removed through every operator but those that pin what they read."""
     reach = Reach()
 
-    @settings(QUICK, max_examples=3000, phases=[Phase.generate, Phase.shrink])
-    @given(model_protos(), st.data(), st.booleans())
-    def every_graph(proto, keeps, heads):
-        check(proto, keeps, heads, reach)
+    @settings(QUICK, max_examples=2100, phases=[Phase.generate, Phase.shrink])
+    @given(model_protos(), SEEDS)
+    def every_graph(proto, seed):
+        check(proto, seed, reach)
 
     every_graph()
     assert len(reach.graphs) >= 2000
-    assert reach.removals >= 1500
+    assert reach.removals >= 1000
     assert {operator.__name__ for operator in OPERATORS} <= set(reach.through)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from random_graphs.drawing import MOST_CHANNELS, Drawing
 
 
@@ -147,6 +149,19 @@ def heads_and_back(g: Drawing) -> None:
         g.add(g.reshape(made, t, 6), t, 6)
 
 
+def scrambled(g: Drawing) -> None:
+    """Lengths are factored and merged anew, around a transpose, whatever the axes meant."""
+    x = g.feature()
+    between = _factored(g, math.prod(x.shape), 3)
+    after = _factored(g, math.prod(x.shape), g.integer(1, 3))
+    if max(after) > 2 * MOST_CHANNELS:
+        return
+    perm = g.one_of((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+    parted = g.node("Reshape", x.name, g.constant([-1, *between]))
+    turned = g.node("Transpose", parted, perm=[0, *(axis + 1 for axis in perm)])
+    g.add(g.node("Reshape", turned, g.constant([-1, *after])), *after)
+
+
 def transpose_and_back(g: Drawing) -> None:
     x = g.feature_map()
     turned = g.node("Transpose", x.name, perm=[0, 2, 3, 1])
@@ -212,3 +227,12 @@ def expand_space(g: Drawing) -> None:
     c = x.channels
     pooled = g.node("GlobalAveragePool", x.name)
     g.add(g.node("Expand", pooled, g.constant([1, 1, 3, 2])), c, 3, 2)
+
+
+def _factored(g: Drawing, size: int, count: int) -> list[int]:
+    """Return `count` lengths whose product is `size`."""
+    lengths = []
+    for _ in range(count - 1):
+        lengths.append(g.one_of(*(n for n in range(1, size + 1) if size % n == 0)))
+        size //= lengths[-1]
+    return [*lengths, size]
