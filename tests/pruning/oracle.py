@@ -24,9 +24,7 @@ def disagreement(masked: bytes, removed: bytes, batch: int) -> float:
     sessions = [trial.open_session(model, optimized=False) for model in (masked, removed)]
     worst = 0.0
     for size in (1, batch):
-        shapes = {
-            spec.name: (size, *spec.shape[1:]) for spec in sessions[0].get_inputs()
-        }
+        shapes = {spec.name: (size, *spec.shape[1:]) for spec in sessions[0].get_inputs()}
         inputs = trial.random_inputs(sessions[0], shapes)
         expected, found = (trial.run(session, inputs) for session in sessions)
         worst = max(worst, *map(_difference, expected, found))
