@@ -59,6 +59,31 @@ def absorb_scalars(graph: ir.Graph) -> dict[str, int]:
     return dict(absorbed)
 
 
+def freeze_statistics(graph: ir.Graph) -> None:
+    """Let BatchNormalization of a constant in training mode use that constant's statistics.
+
+    So weights are standardized (Qiao et al. 2019) in files of torch's older exporter. In place;
+    afterwards the node can be folded.
+    """
+    for node in list(graph):
+        training = node.attributes.get_int("training_mode", 0)
+        if node.op_type != "BatchNormalization" or node.domain or not training:
+            continue
+        data = None if node.inputs[0] is None else constant_of(node.inputs[0])
+        if data is None or any(o.uses() or o.is_graph_output() for o in node.outputs[1:]):
+            continue
+        others = tuple(axis for axis in range(data.ndim) if axis != 1)
+        double = data.astype(np.float64)
+        for index, array in ((3, double.mean(others)), (4, double.var(others))):
+            name = f"{node.name}.statistics.{index}"
+            value = ir.Value(name=name, const_value=ir.tensor(array.astype(data.dtype), name=name))
+            value.dtype, value.shape = ir.DataType.from_numpy(data.dtype), ir.Shape(array.shape)
+            graph.register_initializer(value)
+            node.replace_input_with(index, value)
+        del node.attributes["training_mode"]
+        node.resize_outputs(1)
+
+
 def _absorb(graph: ir.Graph, conv: ir.Node) -> str | None:
     """Fold one node into `conv`; return its type, None when there is nothing to fold."""
     found = _scalar_before(conv)

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from edgekit import native
-from edgekit.graph.folding import absorb_scalars, fold_affine
+from edgekit.graph.folding import absorb_scalars, fold_affine, freeze_statistics
 from edgekit.graph.parting import part_weights
 from edgekit.graph.reshaping import settle_reshapes, settle_sizes
 from edgekit.graph.surgery import constant_of, name_nodes
@@ -19,7 +19,9 @@ from edgekit.graph.versions import convert_in_place
 _FOLDED_ELEMENTS = 1 << 12
 """Constants are folded into tensors of at most this size, so that the file does not grow."""
 
-_REARRANGING = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten"})
+_KEEPING_SIZE = frozenset(
+    {"BatchNormalization", "Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+)
 _SOFTMAXES = frozenset({"Softmax", "LogSoftmax", "Hardmax"})
 _ROUNDS = 2
 _HARD_SWISH_OPSET = 14
@@ -47,6 +49,7 @@ def simplify_in_place(model: ir.Model, opset: int) -> dict[str, Any]:
         model.opset_imports[""] = opset
     native.at("folding constants")
     part_weights(model.graph)
+    freeze_statistics(model.graph)
     _rewrite(model)
     native.at("settling shapes")
     sizes, settled = settle_sizes(model), settle_reshapes(model)
@@ -135,7 +138,7 @@ def _should_fold(node: ir.Node) -> bool | None:
     if node.op_type == "ConstantOfShape":
         lengths = None if weight is None else constant_of(weight)
         return lengths is not None and bool(np.prod(lengths) <= _FOLDED_ELEMENTS)
-    if node.op_type in _REARRANGING:
+    if node.op_type in _KEEPING_SIZE:
         return True if _is_alone(weight) else None
     if node.op_type == "Concat":
         return True if all(map(_is_alone, node.inputs)) else None

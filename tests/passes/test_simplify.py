@@ -205,6 +205,26 @@ def test_a_weight_that_is_read_whole_and_in_part_stays(simplified):
     assert kinds(outcome) == ["Slice", "MatMul", "MatMul"]
 
 
+def test_standardized_weights_are_weights(simplified):
+    normalize = node(
+        "BatchNormalization",
+        ["w", "ones", "zeros", "m", "v"],
+        ["s", "new_m", "new_v"],
+        training_mode=1,
+        epsilon=1e-8,
+    )
+    nodes = [
+        normalize,
+        node("Reshape", ["s", "kernel"], ["k"]),
+        node("Conv", ["x", "k"], ["y"], "conv"),
+    ]
+    constants = {"ones": np.ones(64), "zeros": np.zeros(64), "m": RNG.random(64)}
+    weights = [const(name, array.astype("f4")) for name, array in constants.items()]
+    weights += [const("v", np.ones(64, "f4")), const("kernel", np.array([64, 4, 5, 5], "i8"))]
+    outcome = simplified(network(nodes, [X], [Y], [random("w", 1, 64, 100), *weights]))
+    assert kinds(outcome) == ["Conv"]
+
+
 def test_reshape_targets_of_two_dynamic_parts_stay(simplified):
     nodes = [
         node("Shape", ["x"], ["s"]),
