@@ -29,11 +29,12 @@ from edgekit.pruning.columns import read_at, reads, some_positions, written_at
 from edgekit.pruning.fitting import LayerFit, Moments, best_fit, left
 from edgekit.pruning.gram import SAMPLES, rows_wanted, with_ones
 from edgekit.pruning.layers import Layer, layers_of
+from edgekit.pruning.normalization import Norm, norm_of, re_estimated
 from edgekit.pruning.opening import close, opened
 from edgekit.pruning.rectified import Rows, through_relu
 from edgekit.pruning.recurrent import fit_cell
 from edgekit.pruning.stepwise import Part, Stepwise
-from edgekit.pruning.targets import Kept, Target, fitting_order
+from edgekit.pruning.targets import Fittable, Kept, Target, fitting_order
 
 Array = npt.NDArray[Any]
 _TIMEOUT_S = 3600.0
@@ -104,17 +105,17 @@ def reconstructed(
     return own, (*fits, *refused)
 
 
-def _fittable(graph: ir.Graph) -> tuple[list[Layer | Cell], list[LayerFit]]:
+def _fittable(graph: ir.Graph) -> tuple[list[Fittable], list[LayerFit]]:
     """Return what can be fitted, in graph order, and a report of what cannot."""
     affine = {layer.node: layer for layer in layers_of(graph)}
-    found: list[Layer | Cell] = []
+    found: list[Fittable] = []
     refused = []
     for node in graph:
-        layer: Layer | Cell | str | None = affine.get(node.name or "")
+        layer: Fittable | str | None = affine.get(node.name or "")
         if isinstance(layer, Layer) and len(graph.initializers[layer.weight].uses()) > 1:
             layer = "shares its weight with other nodes"
-        elif is_recurrent(node):
-            layer = cell_of(node)
+        elif layer is None:
+            layer = cell_of(node) if is_recurrent(node) else norm_of(node)
         if isinstance(layer, str):
             refused.append(left(node.name or "", math.nan, layer))
         elif layer is not None:
@@ -124,7 +125,7 @@ def _fittable(graph: ir.Graph) -> tuple[list[Layer | Cell], list[LayerFit]]:
 
 def _reconstruct(
     files: tuple[Path, Path],
-    order: Sequence[tuple[Layer | Cell, Target]],
+    order: Sequence[tuple[Fittable, Target]],
     data: Dataset,
     samples: int,
 ) -> tuple[dict[str, Array], list[LayerFit]]:
@@ -142,6 +143,8 @@ def _reconstruct(
         native.at(layer.node)
         if isinstance(layer, Cell):
             changed, fit = fit_cell(dense, pruned, layer, target.channels)
+        elif isinstance(layer, Norm):
+            changed, fit = re_estimated(dense, pruned, layer, target.channels)
         else:
             changed, fit = _fit(dense, pruned, layer, target)
         for name, array in changed.items():
@@ -152,8 +155,8 @@ def _reconstruct(
     return weights, fits
 
 
-def _gram_size(layer: Layer | Cell) -> int:
-    return 0 if isinstance(layer, Cell) else layer.groups * (layer.columns + 1) ** 2
+def _gram_size(layer: Fittable) -> int:
+    return layer.groups * (layer.columns + 1) ** 2 if isinstance(layer, Layer) else 0
 
 
 def _batch_size(file: Path, data: Dataset) -> int:

@@ -16,7 +16,9 @@ import onnx_ir as ir
 
 from edgekit.pruning.cells import Cell
 from edgekit.pruning.layers import Layer, read_by
+from edgekit.pruning.normalization import Norm
 
+Fittable = Layer | Cell | Norm
 Kept = Callable[[str, int], npt.NDArray[np.int64] | None]
 """Which positions of an axis the dense value has left in the pruned one of this name; None: all."""
 
@@ -41,8 +43,8 @@ class Target:
 
 
 def fitting_order(
-    graph: ir.Graph, layers: Sequence[Layer | Cell], kept: Kept, twins: Mapping[str, str]
-) -> list[tuple[Layer | Cell, Target]]:
+    graph: ir.Graph, layers: Sequence[Fittable], kept: Kept, twins: Mapping[str, str]
+) -> list[tuple[Fittable, Target]]:
     """Return each layer with its target, those first that others need fitted before them.
 
     Args:
@@ -55,7 +57,7 @@ def fitting_order(
     values = ir.convenience.create_value_mapping(graph, include_subgraphs=False)
     behind = _layers_behind(graph, layers)
     outputs = {values[layer.output]: index for index, layer in enumerate(layers)}
-    order: list[tuple[Layer | Cell, Target]] = []
+    order: list[tuple[Fittable, Target]] = []
     placed = 0
 
     def place(index: int) -> None:
@@ -77,7 +79,7 @@ def fitting_order(
             target = replace(total, skip=skip.name, addend=target)
         order.append((layer, target))
 
-    def aim(layer: Layer | Cell, made: ir.Value) -> Target:
+    def aim(layer: Fittable, made: ir.Value) -> Target:
         name = made.name or ""
         channels = kept(name, layer.axis)
         if isinstance(layer, Cell):
@@ -119,7 +121,7 @@ def _addition(
     return readers[0]
 
 
-def _layers_behind(graph: ir.Graph, layers: Sequence[Layer | Cell]) -> dict[ir.Value, int]:
+def _layers_behind(graph: ir.Graph, layers: Sequence[Fittable]) -> dict[ir.Value, int]:
     """Return for each value that is no constant the layers it depends on, one bit each."""
     bits = {layer.node: 1 << index for index, layer in enumerate(layers)}
     behind = dict.fromkeys((value for value in graph.inputs if not value.is_initializer()), 0)

@@ -215,6 +215,28 @@ def test_depthwise_layers_mend_what_drifted_and_shared_weights_stay(tmp_path):
     np.testing.assert_allclose(answers(fitted, x), answers(dense, x), atol=5e-3)
 
 
+def test_a_normalization_gets_the_statistics_of_what_it_reads(tmp_path):
+    nodes = [
+        helper.make_node("Sigmoid", ["x"], ["c"], "act"),
+        helper.make_node("BatchNormalization", ["c", "g", "b", "m", "v"], ["y"], "norm"),
+    ]
+    right = {
+        "g": np.array([1, 2, 3], np.float32),
+        "b": normal(3, seed=1),
+        "m": np.full(3, 0.5, np.float32),
+        "v": np.full(3, 0.05, np.float32),
+    }
+    wrong = right | {"m": right["m"] - 0.3, "v": 4 * right["v"]}
+    shape = ("n", 3, 8, 8)
+    dense = loaded(tmp_path, proto_of(nodes, right, ("x", shape), ("y", shape)), "dense")
+    pruned = loaded(tmp_path, proto_of(nodes, wrong, ("x", shape), ("y", shape)), "pruned")
+    data = data_of(dense, tmp_path, normal(60, *shape[1:], seed=5))
+    fitted, (fit,) = reconstructed(dense, pruned, lambda _value, _axis: None, data, tmp_path)
+    assert (fit.node, fit.accepted) == ("norm", True)
+    found = fitted.ir.graph.initializers["m"].const_value.numpy()
+    np.testing.assert_allclose(found, 0.5, atol=0.02)
+
+
 def test_a_sum_that_repeats_its_addend_is_no_target(tmp_path):
     nodes = [
         helper.make_node("Conv", ["x", "w0", "b0"], ["c0"], "stem"),
