@@ -45,6 +45,7 @@ class Evidence:
 
     Attributes:
         coupling: of the model.
+        read_by: by group name, the places where its channels are summed over.
         inputs: by node, the names of what it reads.
         layers: by node, every affine map in the graph.
         moments: E[x^2] along the axes that are summed over.
@@ -52,6 +53,7 @@ class Evidence:
     """
 
     coupling: Coupling
+    read_by: Mapping[str, tuple[Contraction, ...]]
     inputs: Mapping[str, tuple[str, ...]]
     layers: Mapping[str, Layer]
     moments: Mapping[Place, Moments] = field(default_factory=dict)
@@ -64,14 +66,9 @@ class Evidence:
             raise KeyError(name)
         return value.const_value.numpy()
 
-    def contractions(self, group: ChannelGroup) -> Iterator[Contraction]:
-        """Yield the places where the group's channels are summed over."""
-        wanted = np.zeros(self.coupling.count, np.bool_)
-        wanted[group.channels] = True
-        for contraction in self.coupling.contractions:
-            ids = self.coupling.on(*contraction.data)
-            if ids is not None and wanted[ids[ids != FIXED]].any():
-                yield contraction
+    def contractions(self, group: ChannelGroup) -> tuple[Contraction, ...]:
+        """Return the places where the group's channels are summed over."""
+        return self.read_by.get(group.name, ())
 
     def partner(self, contraction: Contraction) -> Place | None:
         """Return the operand that the data is multiplied with, where that is an activation."""
@@ -166,6 +163,7 @@ def weights_of(coupling: Coupling) -> Evidence:
     graph = coupling.model.ir.graph
     return Evidence(
         coupling=coupling,
+        read_by=_readers(coupling),
         inputs={
             node.name or "": tuple(value.name or "" for value in node.inputs if value is not None)
             for node in graph
@@ -182,5 +180,19 @@ def gram_bytes(evidence: Evidence, node: str) -> int:
     layer = evidence.layers.get(node)
     if layer is None:
         return 0
-    columns = layer.matrix(evidence.weight(layer.weight)).shape[1] + 1
-    return 8 * layer.groups * columns**2 if columns <= LARGEST_COLUMNS else 0
+    columns = layer.columns
+    return 8 * layer.groups * (columns + 1) ** 2 if columns <= LARGEST_COLUMNS else 0
+
+
+def _readers(coupling: Coupling) -> dict[str, tuple[Contraction, ...]]:
+    group_of = np.full(coupling.count, FIXED)
+    for number, group in enumerate(coupling.groups):
+        group_of[group.channels] = number
+    found: dict[str, list[Contraction]] = {}
+    for contraction in coupling.contractions:
+        ids = coupling.on(*contraction.data)
+        owners = [] if ids is None else np.unique(group_of[ids[ids != FIXED]]).tolist()
+        for owner in owners:
+            if owner != FIXED:
+                found.setdefault(coupling.groups[owner].name, []).append(contraction)
+    return {name: tuple(several) for name, several in found.items()}

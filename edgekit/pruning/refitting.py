@@ -45,7 +45,7 @@ def refitted(group: ChannelGroup, keep: Keep, evidence: Evidence) -> Change:
     """
     weights: dict[str, Array] = {}
     masks: list[tuple[str, str, Array]] = []
-    found = list(evidence.contractions(group))
+    found = evidence.contractions(group)
     for contraction in found:
         (value, axis), weight = contraction.data, contraction.weight
         if _own(contraction, evidence):

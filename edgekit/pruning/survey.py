@@ -190,12 +190,16 @@ def _parts(coupling: Coupling, groups: Sequence[ChannelGroup]) -> Iterator[list[
     evidence: Evidence = weights_of(coupling)
     part: list[ChannelGroup] = []
     nodes: set[str] = set()
+    size = 0
     for group in groups:
-        more = nodes | {one.node for one in evidence.contractions(group)}
-        if part and sum(gram_bytes(evidence, node) for node in more) > _BATCH_BYTES:
+        own = {one.node for one in evidence.contractions(group)}
+        more = sum(gram_bytes(evidence, node) for node in own - nodes)
+        if part and size + more > _BATCH_BYTES:
             yield part
-            part, more = [], more - nodes
+            part, nodes, size = [], set(), 0
+            more = sum(gram_bytes(evidence, node) for node in own)
         part.append(group)
-        nodes = more
+        nodes |= own
+        size += more
     if part:
         yield part

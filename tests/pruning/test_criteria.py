@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -191,12 +191,7 @@ def test_activation_aware_shares_add_up_over_readers(coupling, evidence):
 
 def one_reader(coupling, gram, samples=200):
     """Evidence about the channels of `twice`, whose only reader `side` sees this Gram matrix."""
-    return Evidence(
-        coupling=coupling,
-        inputs=weights_of(coupling).inputs,
-        layers=weights_of(coupling).layers,
-        grams={"side": Gram(matrix=gram, count=samples)},
-    )
+    return replace(weights_of(coupling), grams={"side": Gram(matrix=gram, count=samples)})
 
 
 def test_block_obs_takes_the_channel_that_others_make_up_for(coupling):
