@@ -94,7 +94,7 @@ def reconstructed(
             data,
             samples,
             timeout_s=_TIMEOUT_S,
-            memory_bytes=(2 << 30) + 3 * sum(map(file_size, files)) + 80 * sums,
+            memory_bytes=(3 << 30) + 3 * sum(map(file_size, files)) + 80 * sums,
             progress=progress,
         )
     finally:

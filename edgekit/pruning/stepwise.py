@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+from onnx_ir import external_data
 
 from edgekit.graph.trial import open_session
 from edgekit.pruning.batches import Batch
@@ -154,6 +155,7 @@ class Stepwise:
             functions=list(self._model.functions.values()),
         )
         model.opset_imports.update(self._model.opset_imports)
+        external_data.load_to_model(model)
         return open_session(ir.to_proto(model).SerializeToString(), threads=os.cpu_count() or 1)
 
     def _stretch(self, values: Sequence[ir.Value]) -> list[ir.Node]:

@@ -283,6 +283,20 @@ def test_negative_sums_need_not_be_met():
     assert skipped.error(np.zeros_like(matrix)) < 1e-9
 
 
+def test_weights_in_an_external_file_are_read_where_they_are_needed(tmp_path):
+    proto, _ = network(INNER)
+    onnx.save(proto, tmp_path / "big.onnx", save_as_external_data=True, size_threshold=0)
+    x = normal(8, 2, 8, 8)
+    model = ir.load(tmp_path / "big.onnx")
+    data = data_of(load(tmp_path / "big.onnx"), tmp_path, x)
+    stepwise = Stepwise(model, batches(data, 8, 4), tmp_path)
+    stepwise.advance(["r0"])
+    stepwise.advance(["y"])
+    assert stepwise.read("y", stepwise.parts[0]).shape == (4, 3)
+    kinds = {type(value.const_value) for value in model.graph.initializers.values()}
+    assert kinds == {ir.ExternalTensor}
+
+
 def test_values_can_be_read_as_the_model_makes_them(tmp_path):
     dense, _, _ = pair(tmp_path)
     x = normal(23, 2, 8, 8)
