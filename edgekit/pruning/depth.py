@@ -146,7 +146,7 @@ def shallower(
         removals.append(Removal(block=best, saved=saved, effect=fresh[best.name]))
         fresh = {}
     staying = {
-        block.name: f"alone it changes the outputs by {alone[block.name].loss:.1%} of their variance"
+        block.name: f"it changes the outputs by {alone[block.name].loss:.1%} of their variance"
         for block in _left(paying, gone)
     } | {block.name: "nothing is saved by it" for block in candidates if block not in paying}
     return Depth(
