@@ -9,43 +9,22 @@ what they change; the order here is the lazy greedy one of Minoux 1978.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy.typing as npt
-
-from edgekit import native
 from edgekit.candidate import Skip
 from edgekit.dataset import Dataset
 from edgekit.errors import UsageError
-from edgekit.graph import Model, costs, file_size, save
-from edgekit.graph.trial import open_session
-from edgekit.pruning.batches import batch_size, batches
+from edgekit.graph import Model, costs
 from edgekit.pruning.blocks import Block, twins, without
-from edgekit.pruning.losses import SAMPLES, Progress, compared
+from edgekit.pruning.effects import Effect, effect
+from edgekit.pruning.losses import SAMPLES, Progress
 from edgekit.pruning.reconstruction import reconstructed
 from edgekit.pruning.survey import parted
 
 FITTED_SAMPLES = 256
-_TIMEOUT_S = 1800.0
 _ROUNDING = 1e-9
-_Arrays = list[npt.NDArray[Any]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
-    """What a removal does to the outputs of held-out samples.
-
-    Attributes:
-        loss: mean squared change relative to their variance.
-        agreement: share of equal top answers.
-    """
-
-    loss: float
-    agreement: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,34 +210,4 @@ def _effect(model: Model, removed: Sequence[Block], data: Dataset, workspace: Pa
             twins=others,
             twins_only=True,
         )
-    files = workspace / "dense.onnx", workspace / "shallower.onnx"
-    try:
-        for one, file in zip((model, reduced), files, strict=True):
-            save(one, file)
-        loss, agreement = native.call(
-            "measuring what a block is worth",
-            _compare,
-            files,
-            [spec.name for spec in model.outputs],
-            held_out,
-            timeout_s=_TIMEOUT_S,
-            memory_bytes=(3 << 30) + 3 * sum(map(file_size, files)),
-        )
-    finally:
-        for file in files:
-            for part in workspace.glob(f"{file.name}*"):
-                part.unlink()
-    return Effect(loss=loss, agreement=agreement)
-
-
-def _compare(
-    files: tuple[Path, Path], outputs: list[str], held_out: Dataset
-) -> tuple[float, float]:
-    """Return (loss, agreement) of the second model against the first; runs in a native child."""
-    sessions = [open_session(str(file), threads=os.cpu_count() or 1) for file in files]
-    size = batch_size(sessions[0], outputs, held_out)
-    found: tuple[list[_Arrays], list[_Arrays]] = ([], [])
-    for batch in batches(held_out, SAMPLES, size):
-        for session, answers in zip(sessions, found, strict=True):
-            answers.append(session.run(outputs, batch.feeds))
-    return compared(*found)
+    return effect(model, reduced, held_out, workspace, samples=SAMPLES)
