@@ -107,6 +107,7 @@ def optimize(
         judge = Judge(
             scorer=request.scorer,
             settled=lambda blocks: judging.settled(blocks, request.budgets),
+            untimed=lambda measurement: judging.untimed(measurement, request.budgets),
         )
         measurements = measure(job, (original, *made.candidates), judged_by, judge)
         result = concluded(job, request, original, made, measurements)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +16,7 @@ from edgekit.devices import Device, LocalDevice
 from edgekit.errors import UsageError
 from edgekit.graph import Model
 from edgekit.job import Job, stage
+from edgekit.judging import Ruling
 from edgekit.measurement import Accuracy, Block, Interval, Measurement, Setup
 from edgekit.passes import Context, Effort, Fp16, Pass
 
@@ -42,28 +43,36 @@ def make_candidates(
 ) -> Made:
     """Apply the steps one after another; each that changes the model leaves a candidate.
 
-    Where the target runs fp16 fast, the fp16 form of the last float candidate is one, too.
+    Where the target runs fp16 fast, the fp16 form of the last float candidate is one, too. What
+    was pruned loses some answers whatever follows, so the unpruned model is quantized as well.
     """
     context = context_of(job, calibration)
     made: list[Candidate] = []
     models: dict[str, Model] = {}
     declined: list[StepRecord] = []
     model, parent = job.model, original
+    unpruned: tuple[Model, Candidate] | None = None
+
+    def make(form: Pass, name: str, model: Model, parent: Candidate) -> tuple[Model, Candidate]:
+        job.progress(name, 0, 0)
+        result, record = apply(form, model, context)
+        if not record.changed:
+            declined.append(record)
+            return model, parent
+        candidate = stage(name, result, parent, record, job.workspace)
+        made.append(candidate)
+        models[candidate.name] = result
+        return result, candidate
+
     for step in steps:
-        forms: list[Pass] = [step]
         if step.name == "quantize" and "fp16" in job.running.target.formats:
-            forms.insert(0, Fp16())
-        for form in forms:
-            job.progress(form.name, 0, 0)
-            result, record = apply(form, model, context)
-            if not record.changed:
-                declined.append(record)
-                continue
-            candidate = stage(form.name, result, parent, record, job.workspace)
-            made.append(candidate)
-            models[candidate.name] = result
-            if form is step:
-                model, parent = result, candidate
+            make(Fp16(), "fp16", model, parent)
+        if step.name == "quantize" and unpruned is not None:
+            make(step, "quantize-unpruned", *unpruned)
+        before = model, parent
+        model, parent = make(step, step.name, model, parent)
+        if step.name == "prune" and model is not before[0]:
+            unpruned = before
     return Made(candidates=tuple(made), models=models, declined=tuple(declined))
 
 
@@ -141,10 +150,12 @@ class Judge:
 
     Attributes:
         settled: says whether blocks suffice to rule on every latency budget.
+        untimed: rules on the budgets of answers and size, which need no blocks.
     """
 
     scorer: bench.Scorer
     settled: Callable[[Sequence[Block]], bool]
+    untimed: Callable[[Measurement], Ruling]
 
 
 def measure(
@@ -155,15 +166,14 @@ def measure(
 ) -> tuple[Measurement, ...]:
     """Measure every candidate against the first one, the original.
 
-    The original is measured against itself, too: the null control. The candidate that looks
-    fastest after a first look is measured until its budgets are settled, the others are not, so
-    that the time goes where the decision lies.
+    The original is measured against itself, too: the null control. Of the candidates whose answers
+    and size keep their budgets, the one that looks fastest after a first look is measured until
+    its budgets are settled, the others are not, so that the time goes where the decision lies.
     """
     original = candidates[0]
     answers = accuracies(job, candidates, evaluation, judge.scorer)
-    blocks = _timed(job, candidates, judge) if job.device is not None else {}
     setup = setup_of(job)
-    return tuple(
+    untimed = [
         Measurement(
             candidate=candidate.name,
             sha256=candidate.sha256,
@@ -171,18 +181,30 @@ def measure(
             original_sha256=original.sha256,
             original_size_bytes=original.size_bytes,
             setup=setup,
-            blocks=blocks.get(candidate.name, ()),
-            null_blocks=blocks.get(original.name, ()),
+            blocks=(),
+            null_blocks=(),
             accuracy=answers[candidate.name],
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         for candidate in candidates
+    ]
+    if job.device is None:
+        return tuple(untimed)
+    rulings = {found.candidate: judge.untimed(found) for found in untimed[1:]}
+    best = "pass" if "pass" in rulings.values() else "inconclusive"
+    hopeful = {name for name, ruling in rulings.items() if ruling == best}
+    blocks = _timed(job, candidates, hopeful, judge)
+    return tuple(
+        replace(found, blocks=blocks[found.candidate], null_blocks=blocks[original.name])
+        for found in untimed
     )
 
 
-def _timed(job: Job, candidates: Sequence[Candidate], judge: Judge) -> dict[str, tuple[Block, ...]]:
+def _timed(
+    job: Job, candidates: Sequence[Candidate], hopeful: Collection[str], judge: Judge
+) -> dict[str, tuple[Block, ...]]:
     original, others = candidates[0], candidates[1:]
-    favourite = _favourite(job, others)
+    favourite = _favourite(job, [other for other in others if other.name in hopeful])
     return {
         original.name: compare(job, original, original, first_look),
         **{

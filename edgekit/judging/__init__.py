@@ -15,6 +15,7 @@ from edgekit.judging.verdict import (
     null_control,
     overall,
     settled,
+    untimed,
 )
 
 __all__ = [
@@ -37,5 +38,6 @@ __all__ = [
     "regression_budgets",
     "score",
     "settled",
+    "untimed",
     "usable",
 ]

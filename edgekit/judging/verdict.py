@@ -17,6 +17,7 @@ from edgekit.metrics import metric
 from edgekit.release import Budget
 
 Ruling = Literal["pass", "fail", "inconclusive"]
+_UNTIMED = frozenset(("exact", "proportion"))
 EXIT_CODES: dict[Ruling, int] = {"pass": 0, "fail": 1, "inconclusive": 3}
 
 NULL_CONFIDENCE = 0.995
@@ -91,6 +92,13 @@ def judge(measurement: Measurement, budgets: Sequence[Budget]) -> Verdict:
         null_reason=control_reason,
         remarks=_remarks(measurement, budgets),
     )
+
+
+def untimed(measurement: Measurement, budgets: Sequence[Budget]) -> Ruling:
+    """Rule on the budgets that need no timing: of answers and of size."""
+    kept = [b for b in budgets if metric(b.metric).estimator in _UNTIMED]
+    figures = (estimate(b.metric, measurement, confidence=b.confidence) for b in kept)
+    return overall([check(b, figure) for b, figure in zip(kept, figures, strict=True)])
 
 
 def settled(blocks: Sequence[Block], budgets: Sequence[Budget]) -> bool:

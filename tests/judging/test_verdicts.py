@@ -273,3 +273,11 @@ def test_worse_than_the_original_is_said_although_no_budget_asks(make):
     assert any(remark.startswith("less accurate than the original") for remark in remarks)
     asked = [Budget.parse("latency.p50.ratio<=2"), Budget.parse("accuracy.drop<=9pt")]
     assert judge(measurement, asked).remarks == ()
+
+
+@pytest.mark.parametrize(("lost", "ruling"), [(11, "pass"), (80, "fail"), (20, "inconclusive")])
+def test_answers_are_ruled_on_before_anything_is_timed(make, lost, ruling):
+    found = make.measurement(accuracy=make.accuracy(lost=lost, gained=11))
+    budgets = [Budget.parse("accuracy.drop<=0.5pt"), Budget.parse("latency.p50.ratio<=0.6")]
+    assert judging.untimed(found, budgets) == ruling
+    assert judging.judge(found, budgets).ruling in {ruling, "inconclusive"}
