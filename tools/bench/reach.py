@@ -48,7 +48,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 TOLERANCE = 1e-5
 KEEPS = 3
 HALF = 0.5
-_GUESSES = (32, 64, 224, 48, 8)
+_GUESSES = (48, 32, 64, 224, 8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,11 +148,12 @@ def difference_in_double(
 ) -> float:
     """Return the largest relative difference in float64, which tells rounding from errors.
 
-    Normalizations of few elements amplify the rounding of float32 beyond the tolerance.
+    Normalizations of few elements and steep softmaxes amplify the rounding of float32.
     """
     generator = np.random.default_rng(0)
     inputs = {name: generator.standard_normal(shape) for name, shape in shapes.items()}
-    outputs = [ReferenceEvaluator(_in_double(model)).run(None, inputs) for model in (one, other)]
+    with np.errstate(all="ignore"):
+        outputs = [ReferenceEvaluator(_in_double(m)).run(None, inputs) for m in (one, other)]
     return max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(*outputs, strict=True))
 
 
