@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgekit.judging import judge, of_original
+from edgekit.judging import judge, of_original, untimed
 from edgekit.release import Budget
 
 ORIGINAL = "a" * 64
@@ -279,5 +279,5 @@ def test_worse_than_the_original_is_said_although_no_budget_asks(make):
 def test_answers_are_ruled_on_before_anything_is_timed(make, lost, ruling):
     found = make.measurement(accuracy=make.accuracy(lost=lost, gained=11))
     budgets = [Budget.parse("accuracy.drop<=0.5pt"), Budget.parse("latency.p50.ratio<=0.6")]
-    assert judging.untimed(found, budgets) == ruling
-    assert judging.judge(found, budgets).ruling in {ruling, "inconclusive"}
+    assert untimed(found, budgets) == ruling
+    assert judge(found, budgets).ruling in {ruling, "inconclusive"}
