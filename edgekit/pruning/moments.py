@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ Place = tuple[str, int]
 """A value and one of its axes."""
 Moments = npt.NDArray[np.float64]
 
-SAMPLES = 256
+SAMPLES = 128
 _TIMEOUT_S = 1800.0
 
 
@@ -74,7 +75,7 @@ def mean_squares(
 def _measure(
     file: Path, places: list[Place], outputs: list[str], data: Dataset, samples: int
 ) -> dict[Place, Moments]:
-    session = open_session(str(file))
+    session = open_session(str(file), threads=os.cpu_count() or 1)
     names = [value.name for value in session.get_outputs()]
     sums: dict[Place, Any] = dict.fromkeys(places, 0.0)
     counts = dict.fromkeys(places, 0)
