@@ -29,6 +29,7 @@ import tomllib
 from pathlib import Path
 
 import psutil
+import tomlkit
 
 from edgekit import bundle, judging, units
 
@@ -101,15 +102,17 @@ def _with_metric(scratch: Path, name: str, job: dict[str, str], profile: str) ->
     from edgekit import release  # noqa: PLC0415  # only where a job names a metric
 
     found = release.load(profile)
-    steps = ", ".join(f'"{step.name}"' for step in found.steps)
-    budgets = ", ".join(f'"{budget.text}"' for budget in found.budgets)
     path = scratch / f"{name}.toml"
-    path.write_text(
-        f'schema = 1\nname = "{name}"\ntitle = "{name}"\nsteps = [{steps}]\n'
-        f'budgets = [{budgets}]\nmetric = "{job["metric"]}"\n'
-        f'metric_better = "{job.get("metric_better", "higher")}"\n',
-        encoding="utf-8",
-    )
+    document = {
+        "schema": 1,
+        "name": name,
+        "title": name,
+        "steps": [{"name": step.name, "params": dict(step.params)} for step in found.steps],
+        "budgets": [budget.text for budget in found.budgets],
+        "metric": job["metric"],
+        "metric_better": job.get("metric_better", "higher"),
+    }
+    path.write_text(tomlkit.dumps(document), encoding="utf-8")
     return path
 
 
