@@ -15,8 +15,6 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-import numpy as np
-
 from edgekit import bench, graph, passes
 from edgekit import target as targets
 from edgekit.dataset import Dataset, open_data
@@ -93,7 +91,7 @@ def _top1(model: Model, data: Dataset) -> float:
         file = Path(folder) / "model.onnx"
         graph.save(model, file)
         outputs = bench.evaluate(device, file, data, target=targets.load("x86"))
-    answers = np.concatenate([np.atleast_2d(one[0]).argmax(axis=-1) for one in outputs])
+    answers = outputs[0].argmax(axis=-1)
     labels = data.labels()
     if labels is None:
         raise SystemExit("the samples to judge by need labels")
