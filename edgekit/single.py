@@ -90,6 +90,7 @@ def prune(
     ratios: Mapping[str, float] | None = None,
     criterion: str = "obs",
     granularity: str = "channels",
+    rounds: int = 0,
     ignore: Sequence[str] = (),
     target: str | None = None,
     device: str | None = None,
@@ -115,6 +116,7 @@ def prune(
         criterion: how channels are ranked; one of `edgekit.pruning.criteria.CRITERIA`.
         granularity: what goes: `channels`; `heads`, attention loses whole heads instead of a part
             of each; or `blocks`, whole residual blocks and layers.
+        rounds: in how many steps it is done; 0 is one, or two where less than 40% is to stay.
         ignore: names or patterns of layers whose channels all stay.
         target: whose kernels say how counts are rounded; this machine's by default.
         device: what measures; this machine where it is of the target's kind.
@@ -148,6 +150,7 @@ def prune(
             "ratios": dict(ratios or {}),
             "criterion": criterion,
             "granularity": granularity,
+            "rounds": rounds,
             "ignore": tuple(ignore),
         },
     )

@@ -29,6 +29,13 @@ from edgekit.cli import options
     help="What goes.",
 )
 @click.option(
+    "--rounds",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="In how many steps it is done; 0: one, two where less than 40% is to stay.",
+)
+@click.option(
     "--ignore",
     multiple=True,
     metavar="LAYER",
@@ -51,6 +58,7 @@ def command(
     ratios: tuple[str, ...],
     criterion: str,
     granularity: str,
+    rounds: int,
     ignore: tuple[str, ...],
     target: str | None,
     device: str | None,
@@ -80,6 +88,7 @@ def command(
             ratios=options.read_ratios(ratios),
             criterion=criterion,
             granularity=granularity,
+            rounds=rounds,
             ignore=ignore,
             target=target,
             out=written,

@@ -40,7 +40,8 @@ class Prune:
         ignore: names or patterns of layers whose channels all stay.
         granularity: `channels`; `heads`: attention loses whole heads; `blocks`: residual blocks
             and layers go whole.
-        rounds: in how many steps it is done, each with samples run through what is left.
+        rounds: in how many steps it is done, each with samples run through what is left; 0 is
+            one, or two where less than 40% is to stay.
         reconstruct: fit layers anew.
     """
 
@@ -54,7 +55,7 @@ class Prune:
     criterion: str = "obs"
     ignore: tuple[str, ...] = ()
     granularity: str = "channels"
-    rounds: int = 1
+    rounds: int = 0
     reconstruct: bool = True
 
     def __post_init__(self) -> None:
@@ -78,12 +79,12 @@ class Prune:
                 found=repr(self.granularity),
                 expected=f"one of {', '.join(_GRANULARITIES)}",
             )
-        if self.max_latency_s < 0 or self.rounds < 1:
+        if self.max_latency_s < 0 or self.rounds < 0:
             raise UsageError(
                 "out of range",
                 where="prune",
                 found=f"max_latency_s {self.max_latency_s:g}, rounds {self.rounds}",
-                expected="a latency above 0, and 1 or more rounds",
+                expected="a latency above 0, and no negative rounds",
             )
 
     def apply(self, model: Model, context: Context) -> Outcome:
@@ -139,6 +140,7 @@ class Prune:
             "groups pruned": len(left),
             "pinned groups": len(pinned),
             "chosen": state.chosen,
+            "ways tried": work.ways,
             "layers refitted": sum(fit.accepted for fit in state.fits),
             "counts": left,
         }

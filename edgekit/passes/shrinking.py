@@ -13,19 +13,20 @@ import numpy as np
 from edgekit.candidate import Skip
 from edgekit.errors import UsageError
 from edgekit.graph import Model
-from edgekit.passes.contract import Context
+from edgekit.passes.contract import Context, Effort
+from edgekit.passes.plans import Round, plans
 from edgekit.pruning import allocation, criteria, schedule
 from edgekit.pruning.analysis import couple
 from edgekit.pruning.attention import rotated
 from edgekit.pruning.blocks import blocks, twins, without
-from edgekit.pruning.budget import Cost, Counts, macs_cost, parameters_cost
+from edgekit.pruning.budget import Counts, macs_cost, parameters_cost
 from edgekit.pruning.constraints import Allowed, constrained
 from edgekit.pruning.coupling import ChannelGroup, Coupling
 from edgekit.pruning.criteria import Scores
 from edgekit.pruning.depth import latency_shares, mac_shares, shallower
 from edgekit.pruning.effects import Effect, effect
 from edgekit.pruning.fitting import LayerFit
-from edgekit.pruning.latencies import liked, measured_latency
+from edgekit.pruning.latencies import liked
 from edgekit.pruning.merging import merged
 from edgekit.pruning.preparing import prepared
 from edgekit.pruning.reconstruction import reconstructed
@@ -36,6 +37,11 @@ from edgekit.pruning.unfusing import unfused
 
 if TYPE_CHECKING:
     from edgekit.passes.prune import Prune
+
+_DEEP = 0.4
+"""A smaller share is reached in two rounds."""
+_TIME_WEIGHT = 2
+"""Half the time is worth four times the change of the outputs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,27 +64,13 @@ class State:
     chosen: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Round:
-    """What is known before channels are chosen.
-
-    Attributes:
-        options: counts that each of the survey's groups may keep.
-    """
-
-    dense: Model
-    state: State
-    coupling: Coupling
-    options: Sequence[Allowed]
-    survey: Survey
-    number: int
-
-
 class Shrinking:
     """One application of the pass.
 
     Attributes:
         skipped: what was left alone, and why.
+        ways: those tried last, each with the change of outputs and the latency against the dense
+            model (1 where nothing was timed).
     """
 
     def __init__(self, asked: Prune, context: Context, folder: Path) -> None:
@@ -88,7 +80,9 @@ class Shrinking:
         self.folder = folder
         self.skipped: list[Skip] = []
         self.criterion = criteria.find(asked.criterion)
-        self.dense_us = 0.0
+        self.whole = 1.0
+        self.timed = False
+        self.ways: dict[str, dict[str, float]] = {}
 
     def ready(self, model: Model) -> tuple[Model, dict[str, Scores]]:
         """Return the model in the form that is pruned, equal in its answers.
@@ -120,10 +114,34 @@ class Shrinking:
         """
         if self.asked.granularity == "blocks":
             return self._shallower(dense)
+        self.timed = self.context.latencies_of([dense], "screen") is not None
+        share = self._share(dense)
+        rounds = self.asked.rounds or (2 if share < _DEEP else 1)
         state = State(model=dense, kept=_whole, turned=frozenset(energies))
-        for number in range(self.asked.rounds):
-            state = self._next(dense, state, energies if number == 0 else {}, number)
+        for number, keep in enumerate(schedule.iterative(share, rounds), start=1):
+            known = energies if number == 1 else {}
+            state = self._next(dense, state, known, keep, last=number == rounds)
         return state
+
+    def _share(self, dense: Model) -> float:
+        """Return the share of the dense model's cost that may stay; 1 for single ratios."""
+        if self.asked.max_latency_s:
+            (whole_s,) = self._seconds([dense])
+            self.whole, share = whole_s * 1e6, self.asked.max_latency_s / whole_s
+        elif self.asked.ratios:
+            return 1.0
+        else:
+            measure = macs_cost if self.asked.keep_macs else parameters_cost
+            self.whole = measure(self.coupled(dense), ()).dense
+            share = self.asked.keep_macs or self.asked.keep_params
+        if share >= 1:
+            raise UsageError(
+                "the model is within the budget already",
+                where="prune",
+                found=f"{self.whole:.0f} us",
+                expected=f"a limit below that, not {self.asked.max_latency_s * 1e6:.0f} us",
+            )
+        return share
 
     def _shallower(self, dense: Model) -> State:
         """Remove whole residual blocks, then fit all layers to the dense model."""
@@ -134,15 +152,13 @@ class Shrinking:
         self.skipped.extend(refused)
         if asked.max_latency_s:
             savings = latency_shares(dense, found, self._seconds)
-            share = 1 - asked.max_latency_s * 1e6 / self.dense_us
         else:
             savings = mac_shares(dense, found, self.context.shapes)
-            share = 1 - asked.keep_macs
         depth = shallower(
             dense,
             found,
             savings,
-            share=share,
+            share=1 - self._share(dense),
             data=data,
             workspace=self.folder,
             progress=partial(self.context.progress, "measuring what blocks are worth"),
@@ -168,10 +184,10 @@ class Shrinking:
             chosen=", ".join(block.name for block in depth.blocks),
         )
 
-    def _seconds(self, models: Sequence[Model]) -> list[float]:
+    def _seconds(self, models: Sequence[Model], effort: Effort = "screen") -> list[float]:
         """Return the latencies of models on the device."""
         self.context.progress("measuring what is slow", 0, 0)
-        found = self.context.latencies_of(models, "screen")
+        found = self.context.latencies_of(models, effort)
         if found is None:
             raise UsageError(
                 "a latency can only be reached where it is measured",
@@ -179,38 +195,43 @@ class Shrinking:
                 found=f"no device of target {self.context.target.name}",
                 remedy="use --keep-macs, or name a device with --device",
             )
-        self.dense_us = self.dense_us or found[0].value * 1e6
         return [one.value for one in found]
 
     def _next(
-        self, dense: Model, state: State, energies: Mapping[str, Scores], number: int
+        self, dense: Model, state: State, energies: Mapping[str, Scores], keep: float, *, last: bool
     ) -> State:
-        """Remove some more, and refit; of several ways the one that changes least is taken."""
+        """Remove some more, and refit; of several ways the best is taken."""
         coupling = self.coupled(state.model)
         groups = free(coupling)
         multiple = self.context.target.channel_multiple
-        options = constrained(
-            coupling,
-            groups,
-            liked(coupling, groups, multiple),
-            ignored=self.asked.ignore,
-            ratios=self.asked.ratios,
+        options, finer = (
+            constrained(
+                coupling,
+                groups,
+                liked(coupling, groups, one),
+                ignored=self.asked.ignore,
+                ratios=self.asked.ratios,
+            )
+            for one in (multiple, max(1, multiple // 2))
         )
         in_order = {
             group.name: -np.arange(len(group.channels), dtype=np.float64)
             for group in groups
             if group.name in state.turned
         }
-        here = _Round(
+        here = Round(
             dense=dense,
             state=state,
             coupling=coupling,
             options=options,
-            survey=self._survey(coupling, groups, options, energies or in_order),
-            number=number,
+            finer=finer,
+            survey=self._survey(coupling, groups, finer, energies or in_order),
+            whole=self.whole,
+            keep=keep,
+            last=last,
         )
-        tried = [self._cut(here, plan, counts) for plan, counts in self._plans(here).items()]
-        return min(tried, key=lambda one: one.effect.loss if one.effect else 0.0)
+        ways = plans(self.asked, here, self._seconds, timed=self.timed)
+        return self._best(dense, [self._cut(here, *way) for way in ways.items()])
 
     def _survey(
         self,
@@ -235,37 +256,22 @@ class Shrinking:
             progress=partial(self.context.progress, "measuring what channels are worth"),
         )
 
-    def _plans(self, here: _Round) -> dict[str, Counts]:
-        """Return by name the counts to try: ranked over all groups, and one share for all."""
-        if self.asked.ratios:
-            return {"ratios": allocation.dense(here.options)}
-        cost, limit = self._budget(here)
-        plans = {"uniform": allocation.uniform(here.options, cost, limit)}
-        if here.survey.table:
-            plans["by loss"] = allocation.by_loss(here.survey.table, here.options, cost, limit)
-        return plans
+    def _best(self, dense: Model, tried: Sequence[State]) -> State:
+        """Return the way that changes answers least for the time it saves."""
+        losses = [one.effect.loss if one.effect else 0.0 for one in tried]
+        times = [1.0] * len(tried)
+        if len(tried) > 1 and self.timed:
+            models = [dense, *(one.model for one in tried)]
+            seconds = self._seconds(models, "decide")
+            times = [one / seconds[0] for one in seconds[1:]]
+        self.ways = {
+            one.chosen: {"change of outputs": round(loss, 5), "latency ratio": round(time, 3)}
+            for one, loss, time in zip(tried, losses, times, strict=True)
+        }
+        worth = [loss * time**_TIME_WEIGHT for loss, time in zip(losses, times, strict=True)]
+        return tried[int(np.argmin(worth))]
 
-    def _budget(self, here: _Round) -> tuple[Cost, float]:
-        """Return what is limited and the limit of this round."""
-        asked, groups = self.asked, here.survey.groups
-        if asked.max_latency_s:
-            cost: Cost = measured_latency(here.coupling, groups, here.options, self._seconds)
-            whole, share = self.dense_us, asked.max_latency_s * 1e6 / self.dense_us
-        else:
-            measure = macs_cost if asked.keep_macs else parameters_cost
-            cost = measure(here.coupling, groups)
-            share = asked.keep_macs or asked.keep_params
-            whole = measure(self.coupled(here.dense), ()).total(np.zeros(0, np.int64))
-        if share >= 1:
-            raise UsageError(
-                "the model is within the budget already",
-                where="prune",
-                found=f"{whole:.0f} us",
-                expected=f"a limit below that, not {asked.max_latency_s * 1e6:.0f} us",
-            )
-        return cost, whole * schedule.iterative(share, asked.rounds)[here.number]
-
-    def _cut(self, here: _Round, plan: str, counts: Counts) -> State:
+    def _cut(self, here: Round, plan: str, counts: Counts) -> State:
         """Return the model with these counts, refitted, and what that does to its answers."""
         coupling, survey, state = here.coupling, here.survey, here.state
         keep = allocation.flags(coupling, survey.groups, survey.scores, counts)

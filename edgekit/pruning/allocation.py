@@ -55,7 +55,12 @@ class Choice:
 
 
 def by_loss(
-    table: Sequence[Losses], allowed: Sequence[tuple[int, ...]], cost: Cost, limit: float
+    table: Sequence[Losses],
+    allowed: Sequence[tuple[int, ...]],
+    cost: Cost,
+    limit: float,
+    *,
+    price: Cost | None = None,
 ) -> Counts:
     """Return the counts of one global ranking: the least loss for what is saved goes first.
 
@@ -67,15 +72,18 @@ def by_loss(
         allowed: counts that each may keep, descending, as `levels.allowed` gives them.
         cost: what is limited.
         limit: in its unit.
+        price: what is saved, where that is not what is limited: time, say.
 
     Raises:
         UsageError: even the least counts cost more.
     """
+    price = price or cost
     losses = [
         np.array([row.at(count) for count in counts])
         for row, counts in zip(table, allowed, strict=True)
     ]
-    return _refilled(losses, allowed, cost, limit, _descended(losses, allowed, cost, limit))
+    counts = _descended(losses, allowed, cost, limit, price)
+    return _refilled(losses, allowed, cost, limit, price=price, counts=counts)
 
 
 def uniform(allowed: Sequence[tuple[int, ...]], cost: Cost, limit: float) -> Counts:
@@ -136,25 +144,29 @@ def _lowest(group: ChannelGroup, scores: Scores, count: int) -> Ids:
 
 
 def _descended(
-    losses: Sequence[Scores], allowed: Sequence[tuple[int, ...]], cost: Cost, limit: float
+    losses: Sequence[Scores],
+    allowed: Sequence[tuple[int, ...]],
+    cost: Cost,
+    limit: float,
+    price: Cost,
 ) -> Counts:
     """Return the counts within the limit; those for a lower one are never above them."""
     options = [np.array(counts) for counts in allowed]
     places = np.zeros(len(allowed), np.int64)
     counts = dense(allowed)
-    spent = cost.total(counts)
+    spent, whole = cost.total(counts), price.total(counts)
     prices = np.full(len(allowed), np.inf)
     targets = np.zeros(len(allowed), np.int64)
     stale = np.arange(len(allowed))
     while spent > limit * (1 + _ROUNDING):
         for group in stale.tolist():
             place = int(places[group])
-            saved = cost.savings(counts, group, options[group][place + 1 :])
+            saved = price.savings(counts, group, options[group][place + 1 :])
             lost = losses[group][place + 1 :] - losses[group][place]
             with np.errstate(divide="ignore", invalid="ignore"):
-                price = np.where(saved > _ROUNDING * spent, lost / saved, np.inf)
-            best = int(np.argmin(price)) if len(price) else 0
-            prices[group] = price[best] if len(price) else np.inf
+                paid = np.where(saved > _ROUNDING * whole, lost / saved, np.inf)
+            best = int(np.argmin(paid)) if len(paid) else 0
+            prices[group] = paid[best] if len(paid) else np.inf
             targets[group] = place + 1 + best
         group = int(np.argmin(prices))
         if not np.isfinite(prices[group]):
@@ -166,7 +178,7 @@ def _descended(
         if spent <= limit * (1 + _ROUNDING):
             return _first_within(before, group, options[group][place + 1 : target + 1], cost, limit)
         places[group] = target
-        stale = cost.touched_by(group)
+        stale = price.touched_by(group)
     return counts
 
 
@@ -175,6 +187,8 @@ def _refilled(
     allowed: Sequence[tuple[int, ...]],
     cost: Cost,
     limit: float,
+    *,
+    price: Cost,
     counts: Counts,
 ) -> Counts:
     """Raise counts, one at a time, by the most loss that is spared for its cost, while they fit."""
@@ -189,7 +203,8 @@ def _refilled(
             dearer = -cost.savings(counts, group, higher)
             spared = losses[group][place] - losses[group][:place]
             fits = (dearer <= left) & (dearer > 0)
-            worth = np.where(fits, spared / np.where(fits, dearer, 1.0), 0.0)
+            paid = dearer if price is cost else -price.savings(counts, group, higher)
+            worth = np.where(fits, spared / np.where(fits & (paid > 0), paid, np.inf), 0.0)
             if len(worth) and worth.max() > best:
                 best, chosen = float(worth.max()), (group, int(worth.argmax()))
         if chosen is None:

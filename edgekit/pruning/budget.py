@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from edgekit.pruning.coupling import FIXED, ChannelGroup, Coupling, Ids
 
+_THEORY = 0.1
+
 Counts = npt.NDArray[np.int64]
 """How many channels each group keeps, in the order of the groups."""
 Savings = npt.NDArray[np.float64]
@@ -124,6 +126,41 @@ class LatencyCost:
     def touched_by(self, group: int) -> Counts:
         """See `Cost`."""
         return np.array([group])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredTime:
+    """What a count saves in time, with a little of what it saves in theory.
+
+    The table of latencies is coarse, and shows nothing for a step of few channels.
+
+    Attributes:
+        latency: as measured.
+        theory: multiply-adds, or parameters.
+    """
+
+    latency: LatencyCost
+    theory: Cost
+
+    @property
+    def dense(self) -> float:
+        """See `Cost`."""
+        return self.latency.dense
+
+    def total(self, counts: Counts) -> float:
+        """See `Cost`."""
+        return self.latency.total(counts)
+
+    def savings(self, counts: Counts, group: int, options: Counts) -> Savings:
+        """See `Cost`."""
+        scale = _THEORY * self.latency.dense / max(self.theory.dense, 1.0)
+        measured = self.latency.savings(counts, group, options)
+        found: Savings = measured + scale * self.theory.savings(counts, group, options)
+        return found
+
+    def touched_by(self, group: int) -> Counts:
+        """See `Cost`."""
+        return self.theory.touched_by(group)
 
 
 def macs_cost(coupling: Coupling, groups: Sequence[ChannelGroup]) -> ProductCost:

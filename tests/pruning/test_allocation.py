@@ -11,7 +11,13 @@ from edgekit import graph
 from edgekit.errors import UsageError
 from edgekit.pruning.allocation import Losses, _descended, by_loss, dense, flags, uniform
 from edgekit.pruning.analysis import couple
-from edgekit.pruning.budget import latency_cost, macs_cost, parameters_cost
+from edgekit.pruning.budget import (
+    LatencyCost,
+    MeasuredTime,
+    latency_cost,
+    macs_cost,
+    parameters_cost,
+)
 from edgekit.pruning.constraints import constrained
 from edgekit.pruning.costing import Costing
 from edgekit.pruning.coupling import ChannelGroup, Coupling, Product
@@ -96,7 +102,7 @@ def test_a_lower_budget_gives_nothing_back(problem, one, other):
         np.array([row.at(count) for count in counts])
         for row, counts in zip(table, options, strict=True)
     ]
-    lower, higher = (_descended(losses, options, cost, limit) for limit in (low, high))
+    lower, higher = (_descended(losses, options, cost, limit, cost) for limit in (low, high))
     assert (lower <= higher).all()
     assert (lower <= by_loss(table, options, cost, low)).all()
     assert (uniform(options, cost, low) <= uniform(options, cost, high)).all()
@@ -238,3 +244,24 @@ def test_schedules_end_where_they_should():
 def test_impossible_schedules_are_refused(call, message):
     with pytest.raises(UsageError, match=message):
         call()
+
+
+def test_what_saves_time_is_paid_for_where_time_is_measured():
+    """Two groups that are alike in theory; on the device only the second one saves anything."""
+    options = [(16, 8, 4, 2, 1)] * 2
+    table = [
+        Losses(group=name, counts=options[0], losses=(0.0, 0.1, 0.2, 0.4, 0.8)) for name in "ab"
+    ]
+    ids = np.arange(32)
+    groups = [
+        ChannelGroup(name=name, channels=part, width=1, producers=(), consumers=(), nodes=())
+        for name, part in zip("ab", (ids[:16], ids[16:]), strict=True)
+    ]
+    theory = LatencyCost(dense=64.0, saved_us=(2.0 * (16 - np.arange(17)),) * 2)
+    latency = latency_cost(groups, 64.0, {"a": {1: 0.0}, "b": {1: 30.0}})
+    counts = by_loss(
+        table, options, theory, 48.0, price=MeasuredTime(latency=latency, theory=theory)
+    )
+    assert theory.total(counts) <= 48.0
+    assert counts[0] == 16
+    assert counts[1] == 8
