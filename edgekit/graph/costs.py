@@ -16,7 +16,7 @@ from edgekit.graph.macs import macs_of
 from edgekit.graph.model import Model
 from edgekit.graph.save import save
 from edgekit.graph.shapes import concrete_shape, infer_shapes
-from edgekit.graph.surgery import constant_of
+from edgekit.graph.surgery import constant_of, read_by
 from edgekit.graph.trial import observe
 
 _INDEX_TYPES = {ir.DataType.INT64, ir.DataType.BOOL, ir.DataType.STRING}
@@ -207,7 +207,7 @@ def _peak(graph: ir.Graph, sizes: _Sizes) -> int:
     nodes = list(graph)
     last: dict[ir.Value, int] = {}
     for index, node in enumerate(nodes):
-        last.update((value, index) for value in _all_inputs(node))
+        last.update((value, index) for value in read_by(node))
     last.update((value, len(nodes)) for value in graph.outputs)
     inputs = [value for value in graph.inputs if not value.is_initializer()]
     alive = peak = sum(sizes.bytes(value) for value in inputs)
@@ -223,19 +223,3 @@ def _peak(graph: ir.Graph, sizes: _Sizes) -> int:
             sizes.bytes(value) for value in ending.get(index, ()) if constant_of(value) is None
         )
     return peak
-
-
-def _all_inputs(node: ir.Node) -> list[ir.Value]:
-    """Return what a node reads, inside its subgraphs too."""
-    read = [value for value in node.inputs if value is not None]
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            graphs = [attribute.as_graph()]
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            graphs = list(attribute.as_graphs())
-        else:
-            continue
-        for inner in (inner for graph in graphs for inner in graph.all_nodes()):
-            read.extend(value for value in inner.inputs if value is not None)
-        read.extend(value for graph in graphs for value in graph.outputs)
-    return read

@@ -32,6 +32,22 @@ def constant_of(value: ir.Value) -> NDArray[Any] | None:
     return None
 
 
+def read_by(node: ir.Node) -> list[ir.Value]:
+    """Return what a node reads: its inputs, and what its branches and bodies read and hand out."""
+    read = [value for value in node.inputs if value is not None]
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            graphs = [attribute.as_graph()]
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            graphs = list(attribute.as_graphs())
+        else:
+            continue
+        for inner in (inner for graph in graphs for inner in graph.all_nodes()):
+            read.extend(value for value in inner.inputs if value is not None)
+        read.extend(value for graph in graphs for value in graph.outputs)
+    return read
+
+
 def name_nodes(model: ir.Model) -> None:
     """Give every node of the main graph and its subgraphs a name of its own, in place.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import onnx_ir as ir
 
 from edgekit.graph import Model
 from edgekit.graph.costs import concrete_shapes
+from edgekit.graph.surgery import read_by
 from edgekit.pruning.coupling import Coupling, Product
 from edgekit.pruning.flow import Flow, Refusal
 from edgekit.pruning.groups import channels_of, groups_of
@@ -54,7 +55,7 @@ def _walk(flow: Flow, node: ir.Node, opset: int) -> None:
         (rule or _unknown)(flow, node)
     except Refusal as refusal:
         flow.fix_products(node)
-        for value in _read(node):
+        for value in read_by(node):
             flow.pin_value(value, node, str(refusal))
         for output in node.outputs:
             flow.axes_of.pop(output.name or "", None)
@@ -62,22 +63,6 @@ def _walk(flow: Flow, node: ir.Node, opset: int) -> None:
 
 def _unknown(_flow: Flow, _node: ir.Node) -> None:
     raise Refusal("an operator without a rule")
-
-
-def _read(node: ir.Node) -> Iterator[ir.Value | None]:
-    """Yield what a node reads, in its branches and bodies, too."""
-    yield from node.inputs
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            graphs = [attribute.as_graph()]
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            graphs = list(attribute.as_graphs())
-        else:
-            continue
-        for graph in graphs:
-            yield from graph.outputs
-            for inner in graph.all_nodes():
-                yield from inner.inputs
 
 
 def _coupling(model: Model, sizes: Mapping[str, tuple[int, ...]], flow: Flow) -> Coupling:

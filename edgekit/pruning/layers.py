@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from edgekit.graph.surgery import read_by
+
 Array = npt.NDArray[Any]
 
 _MATRIX = 2
@@ -90,20 +92,9 @@ def layers_of(graph: ir.Graph) -> Iterator[Layer]:
             yield layer
 
 
-def read_by(node: ir.Node) -> list[ir.Value]:
+def computed_inputs(node: ir.Node) -> list[ir.Value]:
     """Return what a node reads that is no constant, inside its subgraphs too."""
-    read = [value for value in node.inputs if value is not None]
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            graphs = [attribute.as_graph()]
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            graphs = list(attribute.as_graphs())
-        else:
-            continue
-        for graph in graphs:
-            read.extend(v for inner in graph.all_nodes() for v in inner.inputs if v is not None)
-            read.extend(graph.outputs)
-    return [value for value in read if not value.is_initializer()]
+    return [value for value in read_by(node) if not value.is_initializer()]
 
 
 def _convolution(node: ir.Node) -> Layer | None:

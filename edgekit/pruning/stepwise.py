@@ -23,7 +23,7 @@ from onnx_ir import external_data
 
 from edgekit.graph.trial import open_session
 from edgekit.pruning.batches import Batch
-from edgekit.pruning.layers import read_by
+from edgekit.pruning.layers import computed_inputs
 
 Array = npt.NDArray[Any]
 
@@ -109,7 +109,7 @@ class Stepwise:
         self._folder = folder
         self._files = 0
         self._room = _Room(memory_bytes)
-        self._waiting = {node: read_by(node) for node in self.graph}
+        self._waiting = {node: computed_inputs(node) for node in self.graph}
         inputs = (value for value in self.graph.inputs if not value.is_initializer())
         self._stored = {value.name or "": self._new() for value in inputs}
         for batch in batches:

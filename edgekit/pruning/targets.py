@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from edgekit.pruning.cells import Cell
-from edgekit.pruning.layers import Layer, read_by
+from edgekit.pruning.layers import Layer, computed_inputs
 from edgekit.pruning.normalization import Norm
 
 Fittable = Layer | Cell | Norm
@@ -128,7 +128,7 @@ def _layers_behind(graph: ir.Graph, layers: Sequence[Fittable]) -> dict[ir.Value
     for node in graph:
         found = bits.get(node.name or "", 0)
         constant = True
-        for value in read_by(node):
+        for value in computed_inputs(node):
             found |= behind.get(value, 0)
             constant = constant and value not in behind
         if not constant:
