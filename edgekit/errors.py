@@ -69,6 +69,10 @@ class UsageError(EdgekitError):
     """An argument, option, name or configuration file is wrong."""
 
 
+class UnreachableError(UsageError):
+    """A budget that no smaller form of the model can reach."""
+
+
 class ModelError(EdgekitError):
     """The model cannot be used: malformed, unsupported, or it breaks the runtime."""
 

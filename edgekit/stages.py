@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any
 
 from edgekit import bench, graph
-from edgekit.candidate import Candidate, StepRecord
+from edgekit.candidate import Candidate, Skip, StepRecord
 from edgekit.dataset import Dataset
 from edgekit.devices import Device, LocalDevice
-from edgekit.errors import UsageError
+from edgekit.errors import UnreachableError, UsageError
 from edgekit.graph import Model
 from edgekit.job import Job, stage
 from edgekit.judging import Ruling
@@ -55,7 +55,11 @@ def make_candidates(
 
     def make(form: Pass, name: str, model: Model, parent: Candidate) -> tuple[Model, Candidate]:
         job.progress(name, 0, 0)
-        result, record = apply(form, model, context)
+        try:
+            result, record = apply(form, model, context)
+        except UnreachableError as error:
+            reason = Skip(where="budget", reason=str(error))
+            record = StepRecord(name=form.name, changed=False, skipped=(reason,))
         if not record.changed:
             declined.append(record)
             return model, parent
@@ -124,12 +128,8 @@ class Latencies:
             self.asked += 1
             files.append(folder / f"{self.asked}.onnx")
             graph.save(model, files[-1])
-        found = bench.screen(
-            device,
-            files,
-            self.job.running,
-            seconds_each=_SECONDS_EACH[effort],
-        )
+        seconds = _SECONDS_EACH[effort]
+        found = bench.screen(device, files, self.job.running, seconds_each=seconds)
         for file in files:
             file.unlink()
         first_s = found[0].p50.value

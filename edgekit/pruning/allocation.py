@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.errors import UsageError
+from edgekit.errors import UnreachableError
 from edgekit.pruning.budget import Cost, Counts
 from edgekit.pruning.coupling import ChannelGroup, Coupling, Ids, Keep
 
@@ -75,7 +75,7 @@ def by_loss(
         price: what is saved, where that is not what is limited: time, say.
 
     Raises:
-        UsageError: even the least counts cost more.
+        UnreachableError: even the least counts cost more.
     """
     price = price or cost
     losses = [
@@ -90,7 +90,7 @@ def uniform(allowed: Sequence[tuple[int, ...]], cost: Cost, limit: float) -> Cou
     """Return the counts of one share for all groups: the largest share within the limit.
 
     Raises:
-        UsageError: even the least counts cost more.
+        UnreachableError: even the least counts cost more.
     """
     shares = {count / counts[0] for counts in allowed for count in counts}
     found = dense(allowed)
@@ -214,9 +214,9 @@ def _refilled(
         counts[group], places[group] = allowed[group][place], place
 
 
-def _unreachable(least: float, cost: Cost, limit: float) -> UsageError:
+def _unreachable(least: float, cost: Cost, limit: float) -> UnreachableError:
     share = least / cost.dense
-    return UsageError(
+    return UnreachableError(
         "the budget cannot be reached by removing channels",
         where="prune",
         found=f"{limit / cost.dense:.1%} of the model",

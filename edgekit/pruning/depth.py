@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edgekit.candidate import Skip
 from edgekit.dataset import Dataset
-from edgekit.errors import UsageError
+from edgekit.errors import UnreachableError
 from edgekit.graph import Model, costs
 from edgekit.pruning.blocks import Block, twins, without
 from edgekit.pruning.effects import Effect, effect
@@ -87,7 +87,7 @@ def shallower(
         progress: called with (forms of the model measured, at most so many).
 
     Raises:
-        UsageError: all blocks together are less than `share`.
+        UnreachableError: all blocks together are less than `share`.
         ModelError: the model does not run on the data.
     """
     paying = [block for block in candidates if savings[block.name] > 0]
@@ -164,7 +164,7 @@ def _check_reachable(
 ) -> None:
     whole = _saved(candidates, savings)
     if not 0 < share <= whole + _ROUNDING:
-        raise UsageError(
+        raise UnreachableError(
             "the budget cannot be reached by removing blocks",
             where="prune",
             found=f"{share:.1%} to go",

@@ -49,3 +49,20 @@ def test_ignored_layers_stay_whole(edgekit, tmp_path, small_model, small_data):
     weights = {w.name: tuple(w.dims) for w in onnx.load(tmp_path / "pruned.onnx").graph.initializer}
     assert weights["w1"] == (16, 3, 3, 3)
     assert weights["w2"][0] < 32
+
+
+def test_a_budget_out_of_reach_leaves_the_other_steps_to_a_job(
+    edgekit, tmp_path, small_model, small_data
+):
+    steps = '["simplify", { name = "prune", params = { keep_macs = 0.001 } }, "quantize"]'
+    (tmp_path / "p.toml").write_text(
+        f'schema = 1\nname = "p"\ntitle = "p"\nsteps = {steps}\nbudgets = ["size.ratio<=0.9"]\n'
+    )
+    ran = edgekit(
+        *("optimize", small_model, "--target", "jetson", "--data", small_data),
+        *("--profile", "p.toml", "--out", "b"),
+    )
+    assert ran.code in {0, 3}, ran.err
+    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+    assert "cannot be reached" in json.dumps(manifest)
+    assert "quantize" in {one["name"] for one in manifest["candidates"]}
