@@ -103,7 +103,7 @@ def test_wrong_parameters_are_named(params, message):
         ({"keep_macs": 0}, r"prune: how much is to go .*found none"),
         ({"criterion": "obss"}, r"unknown criterion 'obss'; did you mean 'obs'\?"),
         ({"granularity": "head"}, r"prune.granularity: .*'head'.*one of channels, heads, blocks"),
-        ({"rounds": 0}, r"prune: out of range .*rounds 0"),
+        ({"rounds": -1}, r"prune: out of range .*rounds -1"),
     ],
 )
 def test_parameters_of_prune_are_checked(params, message):
