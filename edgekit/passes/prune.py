@@ -14,7 +14,7 @@ from edgekit.errors import UsageError
 from edgekit.graph import Model
 from edgekit.graph.costs import costs
 from edgekit.passes.contract import Context, Outcome
-from edgekit.passes.shrinking import Shrinking, State, free
+from edgekit.passes.shrinking import Shrinking, State
 from edgekit.pruning import criteria
 from edgekit.pruning.coupling import Coupling
 from edgekit.pruning.selection import check_share
@@ -122,7 +122,7 @@ class Prune:
             for group in coupling.groups
             if group.pinned_by is not None
         ]
-        if not free(coupling):
+        if not coupling.free:
             return Outcome(model=model, changed=False, skipped=(*pinned, *work.skipped))
         state = work.shrunk(dense, energies)
         left, staying = _counts(coupling, state)
@@ -154,7 +154,7 @@ class Prune:
 def _counts(coupling: Coupling, state: State) -> tuple[dict[str, str], list[Skip]]:
     """Return by group how many channels of how many are left, and the groups left whole."""
     left, staying = {}, []
-    for group in free(coupling):
+    for group in coupling.free:
         value, axis = group.producers[0]
         ids, stays = coupling.on(value, axis), state.kept(value, axis)
         count = len(group.channels)

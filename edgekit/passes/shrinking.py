@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgekit.candidate import Skip
-from edgekit.errors import UsageError
+from edgekit.errors import UnreachableError, UsageError
 from edgekit.graph import Model
 from edgekit.passes.contract import Context, Effort
 from edgekit.passes.plans import Round, plans
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 _DEEP = 0.4
 """A smaller share is reached in two rounds."""
+_TRIES = 2
+"""How often a latency that was missed is aimed at again, a little below."""
+_CLOSER = 0.97
 _TIME_WEIGHT = 2
 """Half the time is worth four times the change of the outputs."""
 
@@ -98,7 +101,7 @@ class Shrinking:
         model, rotations, refused = rotated(model, self.context.data, self.folder)
         self.skipped.extend(refused)
         coupling = self.coupled(model)
-        return model, turned(coupling, free(coupling), rotations)
+        return model, turned(coupling, coupling.free, rotations)
 
     def coupled(self, model: Model) -> Coupling:
         """Return the channels of a model, at the granularity asked for."""
@@ -116,11 +119,31 @@ class Shrinking:
             return self._shallower(dense)
         self.timed = self.context.latencies_of([dense], "screen") is not None
         share = self._share(dense)
+        state = self._in_rounds(dense, energies, share)
+        limit_s = self.asked.max_latency_s
+        for _ in range(_TRIES if limit_s else 0):
+            found_s = self._seconds([dense, state.model], "decide")[1]
+            if found_s <= limit_s:
+                return state
+            share *= _CLOSER * limit_s / found_s
+            state = self._in_rounds(dense, energies, share)
+        if limit_s and (found_s := self._seconds([dense, state.model], "decide")[1]) > limit_s:
+            raise UnreachableError(
+                "the latency was not reached",
+                where="prune",
+                found=f"{found_s * 1e6:.0f} us",
+                expected=f"at most {limit_s * 1e6:.0f} us",
+            )
+        return state
+
+    def _in_rounds(self, dense: Model, energies: Mapping[str, Scores], share: float) -> State:
+        """Return the model with this share of its cost; single ratios are cut once."""
         rounds = self.asked.rounds or (2 if share < _DEEP else 1)
+        shares = schedule.iterative(share, 1 if self.asked.ratios else rounds)
         state = State(model=dense, kept=_whole, turned=frozenset(energies))
-        for number, keep in enumerate(schedule.iterative(share, rounds), start=1):
+        for number, keep in enumerate(shares, start=1):
             known = energies if number == 1 else {}
-            state = self._next(dense, state, known, keep, last=number == rounds)
+            state = self._next(dense, state, known, keep, last=number == len(shares))
         return state
 
     def _share(self, dense: Model) -> float:
@@ -202,7 +225,7 @@ class Shrinking:
     ) -> State:
         """Remove some more, and refit; of several ways the best is taken."""
         coupling = self.coupled(state.model)
-        groups = free(coupling)
+        groups = coupling.free
         multiple = self.context.target.channel_multiple
         options, finer = (
             constrained(
@@ -292,11 +315,6 @@ class Shrinking:
         if data is not None:
             found = effect(here.dense, model, parted(data)[1], self.folder)
         return replace(state, model=model, kept=kept, fits=fits, effect=found, chosen=plan)
-
-
-def free(coupling: Coupling) -> list[ChannelGroup]:
-    """Return the groups that are not pinned."""
-    return [group for group in coupling.groups if group.pinned_by is None]
 
 
 def _whole(_value: str, _axis: int) -> None:

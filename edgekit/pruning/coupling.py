@@ -96,6 +96,11 @@ class Coupling:
     contractions: tuple[Contraction, ...]
     products: tuple[Product, ...]
 
+    @property
+    def free(self) -> tuple[ChannelGroup, ...]:
+        """The groups that are not pinned."""
+        return tuple(group for group in self.groups if group.pinned_by is None)
+
     def everything(self) -> Keep:
         """Return flags that keep every channel."""
         return np.ones(self.count, np.bool_)
