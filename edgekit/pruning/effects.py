@@ -13,7 +13,7 @@ from edgekit import native
 from edgekit.dataset import Dataset
 from edgekit.graph import Model, file_size, save
 from edgekit.graph.trial import open_session
-from edgekit.pruning.batches import batch_size, batches
+from edgekit.layerwise.batches import batch_size, batches
 from edgekit.pruning.losses import compared
 
 SAMPLES = 512

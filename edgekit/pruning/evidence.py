@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.dataset import Dataset
+from edgekit.layerwise.layers import Layer, layers_of
 from edgekit.pruning.coupling import FIXED, ChannelGroup, Contraction, Coupling, Ids
 from edgekit.pruning.gram import Gram, grams
-from edgekit.pruning.layers import Layer, layers_of
 from edgekit.pruning.moments import Moments, Place, mean_squares
 
 Array = npt.NDArray[Any]

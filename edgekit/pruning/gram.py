@@ -18,9 +18,9 @@ from edgekit.dataset import Dataset
 from edgekit.errors import CalibrationError
 from edgekit.graph import Model, file_size, save
 from edgekit.graph.trial import open_session
-from edgekit.pruning.batches import batch_size, batches
-from edgekit.pruning.columns import read_at, reads, some_positions
-from edgekit.pruning.layers import Layer, layers_of
+from edgekit.layerwise.batches import batch_size, batches
+from edgekit.layerwise.columns import read_at, reads, some_positions
+from edgekit.layerwise.layers import Layer, layers_of
 
 Matrix = npt.NDArray[np.float64]
 

@@ -14,8 +14,8 @@ from edgekit import native
 from edgekit.dataset import Dataset
 from edgekit.graph import file_size, save
 from edgekit.graph.trial import open_session
+from edgekit.layerwise.batches import batch_size, batches
 from edgekit.pruning.allocation import Losses, flags_of
-from edgekit.pruning.batches import batch_size, batches
 from edgekit.pruning.coupling import ChannelGroup
 from edgekit.pruning.criteria.contract import Scores
 from edgekit.pruning.evidence import Evidence

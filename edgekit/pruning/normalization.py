@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from edgekit.pruning.columns import some_positions
+from edgekit.layerwise.columns import some_positions
+from edgekit.layerwise.stepwise import Stepwise
 from edgekit.pruning.fitting import LayerFit, Moments, left
 from edgekit.pruning.gram import with_ones
 from edgekit.pruning.ridge import Matrix
-from edgekit.pruning.stepwise import Stepwise
 
 Array = npt.NDArray[Any]
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from edgekit.graph import Model
+from edgekit.layerwise.layers import layers_of
 from edgekit.pruning.cells import is_recurrent
-from edgekit.pruning.layers import layers_of
 
 _PLACES = {"Conv": 2, "Gemm": 2, "GRU": 3, "LSTM": 3, "RNN": 3}
 

@@ -23,17 +23,17 @@ from edgekit import native
 from edgekit.dataset import Dataset
 from edgekit.graph import Model, file_size, save
 from edgekit.graph.trial import open_session
-from edgekit.pruning.batches import batch_size, batches
+from edgekit.layerwise.batches import batch_size, batches
+from edgekit.layerwise.columns import read_at, reads, some_positions, written_at
+from edgekit.layerwise.layers import Layer, layers_of
+from edgekit.layerwise.stepwise import Part, Stepwise
 from edgekit.pruning.cells import Cell, cell_of, is_recurrent
-from edgekit.pruning.columns import read_at, reads, some_positions, written_at
 from edgekit.pruning.fitting import LayerFit, Moments, best_fit, left
 from edgekit.pruning.gram import SAMPLES, rows_wanted, with_ones
-from edgekit.pruning.layers import Layer, layers_of
 from edgekit.pruning.normalization import Norm, norm_of, re_estimated
 from edgekit.pruning.opening import close, opened
 from edgekit.pruning.rectified import Rows, through_relu
 from edgekit.pruning.recurrent import fit_cell
-from edgekit.pruning.stepwise import Part, Stepwise
 from edgekit.pruning.targets import Fittable, Kept, Target, fitting_order
 
 Array = npt.NDArray[Any]

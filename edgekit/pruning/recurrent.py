@@ -22,12 +22,12 @@ import numpy.typing as npt
 import onnx_ir as ir
 from scipy.special import expit
 
+from edgekit.layerwise.columns import some_positions
+from edgekit.layerwise.stepwise import Stepwise
 from edgekit.pruning.cells import Cell, CellWeights
-from edgekit.pruning.columns import some_positions
 from edgekit.pruning.fitting import LayerFit, Moments, left
 from edgekit.pruning.gram import rows_wanted, with_ones
 from edgekit.pruning.ridge import solve
-from edgekit.pruning.stepwise import Stepwise
 
 Array = npt.NDArray[Any]
 _ROUNDS = 5

@@ -11,9 +11,9 @@ import numpy as np
 from edgekit.dataset import Dataset
 from edgekit.dataset.subset import Subset
 from edgekit.errors import DataError
+from edgekit.layerwise.batches import HELD_OUT_EVERY
 from edgekit.pruning.allocation import Losses
 from edgekit.pruning.attention import Rotation
-from edgekit.pruning.batches import HELD_OUT_EVERY
 from edgekit.pruning.constraints import Allowed
 from edgekit.pruning.coupling import ChannelGroup, Coupling
 from edgekit.pruning.criteria.contract import Criterion, Scores

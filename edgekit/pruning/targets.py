@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from edgekit.layerwise.layers import Layer, computed_inputs
 from edgekit.pruning.cells import Cell
-from edgekit.pruning.layers import Layer, computed_inputs
 from edgekit.pruning.normalization import Norm
 
 Fittable = Layer | Cell | Norm

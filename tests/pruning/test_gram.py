@@ -7,9 +7,9 @@ from onnx.reference import ReferenceEvaluator
 from edgekit.dataset import open_data
 from edgekit.errors import CalibrationError
 from edgekit.graph import load
-from edgekit.pruning.columns import read_at, reads, some_positions, written_at
+from edgekit.layerwise.columns import read_at, reads, some_positions, written_at
+from edgekit.layerwise.layers import layers_of
 from edgekit.pruning.gram import grams
-from edgekit.pruning.layers import layers_of
 
 
 def model_of(tmp_path, nodes, weights, x, y):

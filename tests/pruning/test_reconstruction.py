@@ -9,11 +9,11 @@ from onnx.reference import ReferenceEvaluator
 
 from edgekit.dataset import open_data
 from edgekit.graph import load
-from edgekit.pruning.batches import Batch, batches
-from edgekit.pruning.layers import layers_of
+from edgekit.layerwise.batches import Batch, batches
+from edgekit.layerwise.layers import layers_of
+from edgekit.layerwise.stepwise import Stepwise
 from edgekit.pruning.reconstruction import reconstructed
 from edgekit.pruning.rectified import Rows
-from edgekit.pruning.stepwise import Stepwise
 from edgekit.pruning.targets import fitting_order
 
 WIDTH, INNER, LEFT = 6, 12, 5

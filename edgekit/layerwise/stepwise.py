@@ -22,8 +22,8 @@ import onnx_ir as ir
 from onnx_ir import external_data
 
 from edgekit.graph.trial import open_session
-from edgekit.pruning.batches import Batch
-from edgekit.pruning.layers import computed_inputs
+from edgekit.layerwise.batches import Batch
+from edgekit.layerwise.layers import computed_inputs
 
 Array = npt.NDArray[Any]
 

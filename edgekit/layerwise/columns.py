@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.pruning.layers import Layer, Window
+from edgekit.layerwise.layers import Layer, Window
 
 Array = npt.NDArray[Any]
 Positions = npt.NDArray[np.int64]
