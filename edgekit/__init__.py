@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgekit.checking import check
     from edgekit.errors import EdgekitError
     from edgekit.gating import gate
     from edgekit.graph.load import load
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _HOME = {
     "EdgekitError": "edgekit.errors",
     "channel_groups": "edgekit.inspection",
+    "check": "edgekit.checking",
     "demo_files": "edgekit.sample",
     "gate": "edgekit.gating",
     "inspect": "edgekit.inspection",
@@ -34,6 +36,7 @@ _HOME = {
 __all__ = [
     "EdgekitError",
     "channel_groups",
+    "check",
     "demo_files",
     "gate",
     "inspect",

@@ -13,9 +13,9 @@ from edgekit.candidate import Candidate
 from edgekit.dataset import Dataset
 from edgekit.graph import Model
 from edgekit.job import Job
+from edgekit.linting import lint
 from edgekit.measurement import Measurement
 from edgekit.passes import Pass
-from edgekit.quantization import lint
 from edgekit.release import Budget, ReleaseProfile
 from edgekit.result import Cost, Finding, Plan, Result, versions
 from edgekit.stages import Made
@@ -83,7 +83,12 @@ def concluded(
         cost=_cost(model, job),
         original_cost=_cost(job.model, job),
         lint=tuple(
-            Finding(severity=found.severity, where=found.where, what=found.what)
+            Finding(
+                severity=found.severity,
+                where=found.where,
+                what=found.what,
+                remedy=found.remedy,
+            )
             for found in lint(model, request.target)
         ),
     )

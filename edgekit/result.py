@@ -62,6 +62,7 @@ class Finding:
     severity: str
     where: str
     what: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

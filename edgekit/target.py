@@ -46,6 +46,26 @@ class QuantizedForm(_Table):
     min_opset: int = Field(default=13, ge=13)
 
 
+class Engine(_Table):
+    """A part of a runtime that takes some operators and leaves the others to another part.
+
+    Attributes:
+        name: whose restrictions apply beside the list; see `edgekit.linting`.
+        title: with the version that the facts are of.
+        opsets: lowest and highest version of the ONNX operator set that it knows.
+        operators: of the default ONNX domain, those that it takes.
+        otherwise: where all others run.
+        source: where the list is from.
+    """
+
+    name: Literal["tensorrt", "dla", "xnnpack"]
+    title: str
+    opsets: tuple[int, int]
+    operators: frozenset[str]
+    otherwise: str
+    source: str
+
+
 class Target(_Table):
     """A class of device.
 
@@ -59,6 +79,8 @@ class Target(_Table):
         slow_in_int8: operator classes whose int8 kernels are slower than float in this runtime;
             what stays float when nothing can be measured. Measuring overrules it.
         channel_multiple: the channel count its kernels block by.
+        engines: parts of its runtimes that take a subset of the operators. The one with the name
+            of the first runtime runs whatever it takes; any other only where it is asked for.
     """
 
     schema_version: Literal[1] = Field(alias="schema")
@@ -73,6 +95,7 @@ class Target(_Table):
     memory_bytes: int | None = None
     sensors: tuple[str, ...] = ()
     quantized: QuantizedForm
+    engines: tuple[Engine, ...] = ()
     facts: tuple[Fact, ...]
 
     def is_local(self, available_providers: tuple[str, ...]) -> bool:

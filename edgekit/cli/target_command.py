@@ -36,6 +36,12 @@ def show(name: str) -> int:
     click.echo(f"  formats        {', '.join(found.formats)}")
     symmetry = "symmetric" if form.symmetric_activations else "asymmetric"
     click.echo(f"  int8           {form.activations} {symmetry} activations, {form.bias} bias")
+    for engine in found.engines:
+        low, high = engine.opsets
+        click.echo(
+            f"  - {engine.title}: {len(engine.operators)} operators of opsets {low} to {high}, "
+            f"all others run on {engine.otherwise}\n    [{engine.source}]"
+        )
     for fact in found.facts:
         click.echo(f"  - {fact.statement}\n    [{fact.source}]")
     return 0
@@ -44,15 +50,41 @@ def show(name: str) -> int:
 @command.command("check")
 @click.argument("name", metavar="T")
 @options.model
-def check(name: str, model: str) -> int:
-    """Say what a target's runtime would reject, fall back on, or run slowly."""
-    from edgekit import graph
-    from edgekit import target as targets
-    from edgekit.quantization import lint
+@click.option("--dla", is_flag=True, help="Ask what a Jetson's DLA takes, too.")
+@click.option("--xnnpack", is_flag=True, help="Ask what the XNNPACK provider takes, too.")
+@options.shapes
+@options.json_file
+def check(
+    *,
+    name: str,
+    model: str,
+    dla: bool,
+    xnnpack: bool,
+    shapes: tuple[str, ...],
+    json_file: str | None,
+) -> int:
+    """Say what a target's runtime would reject, fall back on, or run slowly, and why.
 
-    findings = lint(graph.load(model), targets.load(name))
-    for finding in findings:
-        click.echo(f"{finding.severity}: {finding.where}: {finding.what}")
-    if not findings:
-        click.echo(f"{model}: nothing to mend for {name}", err=True)
-    return 1 if any(finding.severity == "error" for finding in findings) else 0
+    Nothing is run on a device. Leaves with 0 when nothing is rejected, with 2 when something is.
+    """
+    from edgekit.checking import check
+    from edgekit.cli import terminal
+    from edgekit.errors import ModelError
+    from edgekit.report import json_document
+    from edgekit.report.findings import findings
+
+    asked = tuple(engine for engine, on in (("dla", dla), ("xnnpack", xnnpack)) if on)
+    found = check(model, target=name, engines=asked, shapes=options.read_shapes(shapes))
+    if json_file:
+        terminal.write_text(json_file, json_document(found))
+    terminal.console().print(findings(found.findings, f"{found.model} on {found.target}"))
+    rejected = found.rejected
+    if rejected:
+        raise ModelError(
+            f"{name} would reject it",
+            where=model,
+            found=f"{len(rejected)} finding{'s' if len(rejected) > 1 else ''} to mend",
+            remedy=rejected[0].remedy,
+        )
+    terminal.next_command(f"edgekit quantize {model} --target {name} --data DATA -o int8.onnx")
+    return 0

@@ -7,7 +7,7 @@ from edgekit import target as targets
 from edgekit.dataset import open_data
 from edgekit.errors import CalibrationError
 from edgekit.measurement import Interval
-from edgekit.quantization import lint
+from edgekit.linting import lint
 
 
 @pytest.fixture(scope="module")

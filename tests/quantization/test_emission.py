@@ -11,7 +11,8 @@ from edgekit.activations import outputs_of
 from edgekit.errors import ModelError
 from edgekit.graph import Model
 from edgekit.graph.surgery import constant_of
-from edgekit.quantization import emit, lint, plan_of
+from edgekit.linting import lint
+from edgekit.quantization import emit, plan_of
 from edgekit.quantization.kernels import int8_share, optimized_operators
 from edgekit.quantization.loss import losses_of
 
