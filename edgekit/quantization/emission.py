@@ -10,16 +10,22 @@ import onnx_ir as ir
 
 from edgekit.errors import ModelError
 from edgekit.graph import Model
-from edgekit.graph.surgery import constant_of
-from edgekit.quantization.grid import Grid, grid_of, quantized_bias, quantized_weight
-from edgekit.quantization.plan import CONVOLUTIONS, WEIGHTED, QuantizationPlan, Unit
+from edgekit.quantization.grid import (
+    Grid,
+    QuantizedWeight,
+    grid_of,
+    quantized_bias,
+    quantized_weight,
+    scales_needed,
+)
+from edgekit.quantization.plan import CONVOLUTIONS, WEIGHTED, Fitted, QuantizationPlan, Unit
 from edgekit.quantization.planning import clip_bounds
-from edgekit.quantization.units import weight_of
+from edgekit.quantization.units import BIASED, bias_behind, bias_of, weight_of
 from edgekit.target import Target
 
 _FLOAT_OUTPUT = frozenset(("gemm", "matmul", "attention"))
 """onnxruntime has kernels from int8 to float for these, so their output needs no grid."""
-_BIASED = CONVOLUTIONS | {"gemm"}
+Floats = npt.NDArray[np.float32]
 _BIAS = 2
 _ROUNDING = 1e-5
 
@@ -74,6 +80,8 @@ class _Writer:
         self._nodes = {n.outputs[0].name or "": n for n in self._graph if n.outputs}
         self._kernels = {self._nodes[unit.node] for unit in self._units}
         self._means = plan.means
+        self._bits = plan.weight_bits
+        self._fits = plan.fits if target.quantized.per_channel_weights else {}
         self._weights: dict[tuple[object, ...], ir.Value] = {}
 
     def written(self) -> ir.Model:
@@ -91,34 +99,62 @@ class _Writer:
 
     def _quantize_weight(self, unit: Unit, node: ir.Node) -> None:
         """Give the node an int8 weight, and a bias that makes up for what rounding shifts."""
-        weight = np.asarray(weight_of(node, unit), dtype=np.float32)
-        bias_value = node.inputs[_BIAS] if len(node.inputs) > _BIAS else None
-        bias = None if bias_value is None else constant_of(bias_value)
+        bias = bias_of(node, unit)
         scale = self._grids[unit.inputs[0]].scale
-        index, axis = unit.weight or 0, unit.weight_axis or 0
-        int32_bias = unit.kind in _BIASED and self._form.bias == "int32"
-        found = quantized_weight(
-            weight,
-            axis,
-            per_channel=self._form.per_channel_weights,
-            bias=bias if int32_bias else None,
-            input_scale=scale if int32_bias else None,
-        )
+        int32_bias = unit.kind in BIASED and self._form.bias == "int32"
+        found, bias = self._fitted(unit, node, bias, scale if int32_bias else None)
         self._dequantized_input(
-            unit, node, index, integers=found.integers, scales=found.scales, axis=axis
+            unit,
+            node,
+            unit.weight or 0,
+            integers=found.integers,
+            scales=found.scales,
+            axis=found.axis,
         )
-        mean = self._means.get(unit.inputs[0])
-        if unit.kind in _BIASED and mean is not None:
-            shift = found.shift(weight, mean, grouped=unit.kind in CONVOLUTIONS)
-            bias = (shift if bias is None else bias + shift).astype(np.float32)
         if bias is None:
             return
         if int32_bias:
             product = np.atleast_1d(found.scales * scale).astype(np.float32)
             integers = quantized_bias(bias, product)
             self._dequantized_input(unit, node, _BIAS, integers=integers, scales=product, axis=0)
-        else:
+        elif unit.kind in BIASED:
             self._set_input(node, _BIAS, self._initializer(f"{unit.node}_bias", bias))
+        elif (place := bias_behind(node)) is not None and unit.name in self._fits:
+            value = self._initializer(f"{unit.node}_bias", bias.reshape(place.shape))
+            self._set_input(place.node, place.index, value)
+
+    def _fitted(
+        self, unit: Unit, node: ir.Node, bias: Floats | None, scale: np.float32 | None
+    ) -> tuple[QuantizedWeight, Floats | None]:
+        """Return the weight's integers, and the bias to go with them.
+
+        Args:
+            unit: has a weight.
+            node: of the unit.
+            bias: its own; None without one.
+            scale: of the unit's input where the bias is to be int32.
+        """
+        weight = np.asarray(weight_of(node, unit), dtype=np.float32)
+        fit = self._fits.get(unit.name, Fitted())
+        if fit.bias is not None:
+            bias = fit.bias.astype(np.float32)
+        nearest = quantized_weight(
+            weight,
+            unit.weight_axis or 0,
+            per_channel=self._form.per_channel_weights,
+            bits=self._bits,
+            bias=bias if scale is not None else None,
+            input_scale=scale,
+        )
+        found = nearest if fit.weight is None else fit.weight
+        if scale is not None and bias is not None and fit.weight is not None:
+            fits_int32 = np.all(found.scales >= scales_needed(bias, scale))
+            found = found if fits_int32 else nearest
+        mean = self._means.get(unit.inputs[0])
+        if fit.bias is None and unit.kind in BIASED and mean is not None:
+            shift = found.shift(weight, mean, grouped=unit.kind in CONVOLUTIONS)
+            bias = (shift if bias is None else bias + shift).astype(np.float32)
+        return found, bias
 
     def _dequantized_input(
         self,

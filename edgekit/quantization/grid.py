@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +67,13 @@ class QuantizedWeight:
     scales: Floats
     axis: int
 
+    def floats(self) -> Floats:
+        """Return the weight that the integers stand for."""
+        shape = [1] * self.integers.ndim
+        shape[self.axis] = -1
+        real: Floats = self.integers * self.scales.reshape(shape)
+        return real
+
     def shift(self, weight: Floats, mean: Doubles, *, grouped: bool) -> Doubles:
         """Return what rounding takes from each output channel on average, shape (channels,).
 
@@ -80,11 +88,7 @@ class QuantizedWeight:
         Source: Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias
         Correction", section 4.2, with means from data.
         """
-        shape = [1] * weight.ndim
-        shape[self.axis] = -1
-        lost = weight.astype(np.float64) - self.integers * self.scales.reshape(
-            shape if self.scales.ndim else [1] * weight.ndim
-        ).astype(np.float64)
+        lost = weight.astype(np.float64) - self.floats().astype(np.float64)
         lost = np.moveaxis(lost, self.axis, 0).reshape(lost.shape[self.axis], -1)
         if not grouped:
             return lost @ mean
@@ -101,6 +105,7 @@ def quantized_weight(
     axis: int,
     *,
     per_channel: bool,
+    bits: int = 8,
     bias: Floats | None = None,
     input_scale: np.float32 | None = None,
 ) -> QuantizedWeight:
@@ -113,6 +118,7 @@ def quantized_weight(
         weight: float32.
         axis: of the output channels.
         per_channel: one scale a channel rather than one in all.
+        bits: of the integers; 4 makes -7..7.
         bias: float32, shape (channels,); its int32 form must fit.
         input_scale: of the activation, together with `bias`.
     """
@@ -120,19 +126,31 @@ def quantized_weight(
     peaks = np.abs(weight).max(axis=others).astype(np.float64)
     if not per_channel:
         peaks = np.full_like(peaks, peaks.max())
-    scales = peaks / 127
+    largest = largest_integer(bits)
+    scales = peaks / largest
     if bias is not None and input_scale is not None and bias.shape == scales.shape:
-        needed = np.abs(bias.astype(np.float64)) / (float(input_scale) * _BIAS_LIMIT)
+        needed = scales_needed(bias, input_scale)
         scales = np.maximum(scales, needed if per_channel else needed.max())
     scales = np.maximum(scales.astype(np.float32), _SMALLEST_SCALE)
     shape = [1] * weight.ndim
     shape[axis] = -1
-    integers = np.clip(np.rint(weight / scales.reshape(shape)), -127, 127).astype(np.int8)
+    integers = np.clip(np.rint(weight / scales.reshape(shape)), -largest, largest).astype(np.int8)
     return QuantizedWeight(
         integers=integers,
         scales=scales if per_channel else scales[:1].reshape(()),
         axis=axis,
     )
+
+
+def largest_integer(bits: int) -> int:
+    """Return the largest magnitude of a weight's integers; the grid is symmetric."""
+    return int(2 ** (bits - 1)) - 1
+
+
+def scales_needed(bias: npt.NDArray[np.floating[Any]], input_scale: np.float32) -> Doubles:
+    """Return the least scale of each weight channel with which its bias fits into int32."""
+    needed: Doubles = np.abs(bias.astype(np.float64)) / (float(input_scale) * _BIAS_LIMIT)
+    return needed
 
 
 def quantized_bias(bias: Floats, scales: Floats) -> npt.NDArray[np.int32]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from edgekit.candidate import Skip
+from edgekit.quantization.grid import QuantizedWeight
 from edgekit.quantization.ranges import Range
 
 Kind = Literal[
@@ -73,6 +74,19 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """What a unit with a weight was fitted to on samples.
+
+    Attributes:
+        weight: its integers, and scales one a channel; None for rounding to the nearest.
+        bias: float64, shape (channels,), in place of the unit's own; None to keep that.
+    """
+
+    weight: QuantizedWeight | None = None
+    bias: npt.NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizationPlan:
     """What could be quantized and how; says nothing about a target's types or placement.
 
@@ -82,12 +96,17 @@ class QuantizationPlan:
             tensor name; they say how far rounding a weight shifts the unit's output.
         units: in topological order.
         skips: operators with weights or multiply-adds that stay float, and why.
+        weight_bits: of the integers of weights: 8 or 4.
+        fits: by name of a unit; where there is none, weights go to the nearest integer and
+            `means` make up for the shift.
     """
 
     ranges: dict[str, Range]
     means: dict[str, npt.NDArray[np.float64]]
     units: tuple[Unit, ...]
     skips: tuple[Skip, ...]
+    weight_bits: int = 8
+    fits: dict[str, Fitted] = field(default_factory=dict)
 
     def macs_of(self, enabled: frozenset[str]) -> int:
         """Return the multiply-adds of the named units."""

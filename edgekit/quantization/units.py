@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 
 from edgekit.candidate import Skip
 from edgekit.graph.surgery import constant_of
-from edgekit.quantization.plan import Kind, Unit
+from edgekit.quantization.plan import CONVOLUTIONS, Kind, Unit
 
 _STEM_CHANNELS = 4
 _BIAS = 2
@@ -18,7 +18,25 @@ _RECURRENT = frozenset(("GRU", "LSTM", "RNN"))
 _FOLDABLE = frozenset(("Relu", "Clip"))
 _FLOAT = (None, ir.DataType.FLOAT)
 
+BIASED: frozenset[Kind] = CONVOLUTIONS | {"gemm"}
+"""Kinds that have a bias themselves."""
+
 Found = Unit | Skip | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BiasBehind:
+    """The constant that the Add behind a MatMul adds to each of its columns.
+
+    Attributes:
+        node: the Add.
+        index: of the constant among its inputs.
+        shape: of the constant.
+    """
+
+    node: ir.Node
+    index: int
+    shape: tuple[int, ...]
 
 
 def units_of(graph: ir.Graph) -> tuple[tuple[Unit, ...], tuple[Skip, ...]]:
@@ -51,6 +69,32 @@ def weight_of(node: ir.Node, unit: Unit) -> np.ndarray:
     found = constant_of(value) if value is not None else None
     assert found is not None  # noqa: S101  # a unit has a weight only if it is constant
     return np.asarray(found)
+
+
+def bias_of(node: ir.Node, unit: Unit) -> np.ndarray | None:
+    """Return the float32 bias of a unit with a weight, shape (channels,); None without one.
+
+    That of a MatMul is what the Add behind it adds, see `bias_behind`.
+    """
+    if unit.kind in BIASED:
+        return _constant(node, _BIAS)
+    place = bias_behind(node)
+    found = None if place is None else _constant(place.node, place.index)
+    return None if found is None else found.reshape(-1)
+
+
+def bias_behind(node: ir.Node) -> BiasBehind | None:
+    """Return where a MatMul gets its bias: the Add that alone reads it, of a constant a column."""
+    output, columns = node.outputs[0], _constant(node, 1)
+    readers = list(output.uses())
+    if columns is None or len(readers) != 1 or output.is_graph_output():
+        return None
+    add = readers[0].node
+    index = 1 - readers[0].idx
+    added = _constant(add, index) if add.op_type == "Add" else None
+    if added is None or added.shape[-1:] != columns.shape[-1:] or added.size != added.shape[-1]:
+        return None
+    return BiasBehind(node=add, index=index, shape=added.shape)
 
 
 def name_of(node: ir.Node) -> str:

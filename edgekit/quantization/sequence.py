@@ -1,0 +1,328 @@
+"""Fits quantized layers one after another, each on what the layers before it really make.
+
+The float model and its int8 form go through the samples side by side, one stretch of nodes at a
+time (`edgekit.layerwise.stepwise`). Each layer reads what the int8 graph makes of the samples and
+should write what the float one does. So its bias makes up for the mean error of its own rounding
+and of everything before it, and its integers for the rest.
+
+Sources: Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias
+Correction", section 4.2 and appendix D (empirical bias correction); Finkelstein et al. 2019,
+"Fighting Quantization Bias With Bias"; for the integers see `rounding`.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from edgekit import native
+from edgekit.dataset import Dataset
+from edgekit.graph import Model, file_size, save
+from edgekit.graph.surgery import constant_of
+from edgekit.graph.trial import open_session
+from edgekit.layerwise.batches import batch_size, batches
+from edgekit.layerwise.columns import read_at, reads, some_positions, written_at
+from edgekit.layerwise.layers import Layer, layers_of
+from edgekit.layerwise.stepwise import Stepwise
+from edgekit.quantization.grid import QuantizedWeight, quantized_bias
+from edgekit.quantization.moments import Moments
+from edgekit.quantization.plan import Fitted, Unit
+from edgekit.quantization.rounding import rounded, scales_of, toward
+from edgekit.quantization.units import bias_behind
+
+Doubles = npt.NDArray[np.float64]
+
+SAMPLES = 512
+_TIMEOUT_S = 1800.0
+_ROWS_A_COLUMN = 24
+_FEWEST_A_COLUMN = 4
+_PRODUCTS = 10**10
+_LEAST_ROWS = 2048
+_MOST_WORK = 2 * 10**11
+_WORTH = 0.999
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A layer to fit.
+
+    Attributes:
+        unit: its name in the plan.
+        layer: its form in the float graph.
+        axis: of the weight's output channels.
+        bits: of the weight's integers; None to leave them.
+        has_bias: the bias may change.
+    """
+
+    unit: str
+    layer: Layer
+    axis: int
+    bits: int | None
+    has_bias: bool
+
+
+def fitted(
+    model: Model,
+    quantized: Model,
+    units: Sequence[Unit],
+    data: Dataset,
+    workspace: Path,
+    *,
+    bits: int | None,
+    samples: int = SAMPLES,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Fitted]:
+    """Return by name of a unit what it was fitted to; those that nothing helps are left out.
+
+    A layer takes the form with the least error on held-out samples, every fifth: as it is, with
+    another bias, or with other integers and another bias.
+
+    Args:
+        model: the float one.
+        quantized: `model` with `units` in int8; unchanged.
+        units: of the plan, all in int8.
+        data: at most `samples` samples of it, evenly spread, are used.
+        workspace: for temporary files, up to a few times the activations of all samples.
+        bits: of the integers; None to correct biases alone.
+        samples: see `data`.
+        progress: called with (layers done, in all).
+
+    Raises:
+        ModelError: one of the models does not run on the data.
+    """
+    tasks = _tasks(model, quantized, units, bits)
+    if not tasks:
+        return {}
+    folder = workspace / "sequence"
+    folder.mkdir()
+    try:
+        files = folder / "float.onnx", folder / "int8.onnx"
+        for one, file in zip((model, quantized), files, strict=True):
+            save(one, file)
+        sizes = max(task.layer.groups * (task.layer.columns + 1) ** 2 for task in tasks)
+        found: dict[str, Fitted] = native.call(
+            "fitting quantized layers",
+            _fit_all,
+            files,
+            tasks,
+            data,
+            samples,
+            timeout_s=_TIMEOUT_S,
+            memory_bytes=(3 << 30) + 3 * sum(map(file_size, files)) + 120 * sizes,
+            progress=progress,
+        )
+    finally:
+        shutil.rmtree(folder)
+    return found
+
+
+def _tasks(
+    model: Model, quantized: Model, units: Sequence[Unit], bits: int | None
+) -> tuple[Task, ...]:
+    """Return the layers that can be fitted, in graph order."""
+    layers = {layer.node: layer for layer in layers_of(model.ir.graph)}
+    nodes = {node.outputs[0].name: node for node in model.ir.graph if node.outputs}
+    forms = {node.name: node for node in quantized.ir.graph}
+    found = []
+    for unit in units:
+        layer = layers.get(nodes[unit.node].name or "") if unit.weight is not None else None
+        if layer is None or len(nodes[unit.node].inputs[1].uses()) > 1:  # type: ignore[union-attr]  # a layer has a weight
+            continue
+        place = _Place.of(forms[layer.node])
+        if place is None:
+            continue
+        work = layer.outputs * layer.columns**2
+        found.append(
+            Task(
+                unit=unit.name,
+                layer=layer,
+                axis=unit.weight_axis or 0,
+                bits=bits if work <= _MOST_WORK else None,
+                has_bias=place.bias is not None,
+            )
+        )
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where a layer of the int8 graph keeps its numbers: names of initializers.
+
+    Attributes:
+        reads: the activation that it reads.
+        bias: None where it has none; with `bias_scales` where it is int32.
+    """
+
+    reads: ir.Value
+    integers: ir.Value
+    scales: ir.Value
+    bias: ir.Value | None
+    bias_scales: ir.Value | None
+
+    @classmethod
+    def of(cls, node: ir.Node) -> _Place | None:
+        """Return the place of a node whose weight is int8; None when others read it, too."""
+        reads, weight = node.inputs[0], node.inputs[1]
+        dequantize = None if weight is None else weight.producer()
+        if reads is None or dequantize is None or dequantize.op_type != "DequantizeLinear":
+            return None
+        integers, scales = dequantize.inputs[:2]
+        if integers is None or scales is None or len(weight.uses()) > 1:  # type: ignore[union-attr]  # it has a producer
+            return None
+        bias, bias_scales = _bias_of(node)
+        return cls(
+            reads=reads, integers=integers, scales=scales, bias=bias, bias_scales=bias_scales
+        )
+
+    def take(self, fit: Fitted, before: Doubles) -> None:
+        """Write what was fitted into the graph."""
+        scales = _array(self.scales)
+        if fit.weight is not None:
+            _set(self.integers, fit.weight.integers)
+            _set(self.scales, fit.weight.scales)
+        if self.bias is None:
+            return
+        bias = before if fit.bias is None else fit.bias
+        if self.bias_scales is None:
+            _set(self.bias, bias.astype(np.float32).reshape(_array(self.bias).shape))
+            return
+        product = _array(self.bias_scales)
+        if fit.weight is not None:
+            product = (product / scales * fit.weight.scales).astype(np.float32)
+            _set(self.bias_scales, product)
+        _set(self.bias, quantized_bias(bias.astype(np.float32), product))
+
+
+def _bias_of(node: ir.Node) -> tuple[ir.Value | None, ir.Value | None]:
+    """Return the initializers of a bias and of its scales; of a MatMul that of the Add behind."""
+    if node.op_type == "MatMul":
+        place = bias_behind(node)
+        return (None if place is None else place.node.inputs[place.index]), None
+    bias = node.inputs[2] if len(node.inputs) > 2 else None  # noqa: PLR2004  # the third
+    dequantize = None if bias is None else bias.producer()
+    if dequantize is None:
+        return bias, None
+    return dequantize.inputs[0], dequantize.inputs[1]
+
+
+def _fit_all(
+    files: tuple[Path, Path], tasks: Sequence[Task], data: Dataset, samples: int
+) -> dict[str, Fitted]:
+    size = _batch_size(files[0], data)
+    networks = []
+    for file in files:
+        folder = file.with_suffix("")
+        folder.mkdir()
+        networks.append(Stepwise(ir.load(file), batches(data, samples, size), folder))
+    exact, int8 = networks
+    found = {}
+    for index, task in enumerate(tasks):
+        native.at(task.layer.node)
+        place = _Place.of(next(node for node in int8.graph if node.name == task.layer.node))
+        if place is not None:
+            parts = _moments(exact, int8, task.layer, place)
+            fit, bias = _fit(task, place, *parts)
+            place.take(fit, bias)
+            if fit.weight is not None or fit.bias is not None:
+                found[task.unit] = fit
+        native.report(index + 1, len(tasks))
+    return found
+
+
+def _batch_size(file: Path, data: Dataset) -> int:
+    session = open_session(str(file))
+    return batch_size(session, [value.name for value in session.get_outputs()], data)
+
+
+def _moments(
+    exact: Stepwise, int8: Stepwise, layer: Layer, place: _Place
+) -> tuple[Moments, Moments]:
+    """Return the moments of the samples to fit to, and of those held out."""
+    sizes = layer.groups, layer.outputs // layer.groups, layer.columns
+    parts = Moments.empty(*sizes), Moments.empty(*sizes)
+    name = place.reads.name or ""
+    int8.advance([name])
+    exact.advance([layer.output])
+    total = sum(part.size for part in int8.parts)
+    for part in int8.parts:
+        data, wanted = int8.read(name, part), exact.read(layer.output, part)
+        count = math.ceil(_rows_wanted(layer.columns) * part.size / total)
+        at = some_positions(layer.node, part.number, reads(layer, data.shape), count)
+        x = read_at(layer, data, at).astype(np.float32, copy=False)
+        parts[part.held_out].add(x, written_at(layer, wanted, at).astype(np.float32, copy=False))
+    return parts
+
+
+def _rows_wanted(columns: int) -> int:
+    affordable = max(_FEWEST_A_COLUMN * columns, _PRODUCTS // columns**2)
+    return max(_LEAST_ROWS, min(_ROWS_A_COLUMN * columns, affordable))
+
+
+def _fit(task: Task, place: _Place, moments: Moments, held_out: Moments) -> tuple[Fitted, Doubles]:
+    """Return the best of what can be done, and the bias that the layer had."""
+    layer = task.layer
+    shape = layer.groups, layer.outputs // layer.groups
+    scales = _array(place.scales)
+    before = _real(place, task.axis)
+    weight = layer.matrix(before).reshape(*shape, -1).astype(np.float64)
+    bias = _bias_values(place, layer.outputs)
+    least = held_out.error(weight, bias.reshape(shape))
+    best = Fitted()
+    if not held_out.count:
+        return best, bias
+    if task.has_bias:
+        corrected = moments.best_bias(weight)
+        error = held_out.error(weight, corrected)
+        if error < least * _WORTH:
+            least, best = error, Fitted(bias=corrected.reshape(-1))
+    if task.bits is None or scales.ndim == 0:
+        return best, bias
+    second, cross = moments.centred(None if task.has_bias else bias.reshape(shape))
+    wanted = toward(weight, second, cross)
+    chosen = scales_of(wanted, second, task.bits)
+    integers = rounded(wanted, second, chosen, task.bits)
+    real = integers * chosen[..., None]
+    corrected = moments.best_bias(real) if task.has_bias else bias.reshape(shape)
+    if held_out.error(real, corrected) < least * _WORTH:
+        flat = integers.reshape(layer.outputs, -1)
+        best = Fitted(
+            weight=QuantizedWeight(
+                integers=layer.stored(flat, _array(place.integers)),
+                scales=chosen.reshape(-1).astype(np.float32),
+                axis=task.axis,
+            ),
+            bias=corrected.reshape(-1) if task.has_bias else None,
+        )
+    return best, bias
+
+
+def _real(place: _Place, axis: int) -> npt.NDArray[np.float32]:
+    return QuantizedWeight(
+        integers=_array(place.integers), scales=_array(place.scales), axis=axis
+    ).floats()
+
+
+def _bias_values(place: _Place, outputs: int) -> Doubles:
+    if place.bias is None:
+        return np.zeros(outputs)
+    bias = _array(place.bias).astype(np.float64).reshape(-1)
+    return bias if place.bias_scales is None else bias * _array(place.bias_scales)
+
+
+def _array(value: ir.Value) -> npt.NDArray[Any]:
+    found = constant_of(value)
+    if found is None:
+        raise TypeError(value.name)
+    return found
+
+
+def _set(value: ir.Value, array: npt.NDArray[Any]) -> None:
+    value.const_value = ir.tensor(array, name=value.name)
