@@ -106,7 +106,7 @@ def _measured(job: Job, other: Path, data: Dataset | None) -> Profiled:
         size_bytes=subject.size_bytes,
         original_sha256=baseline.sha256,
         original_size_bytes=baseline.size_bytes,
-        setup=setup_of(job),
+        setup=setup_of(job, subject.file),
         blocks=blocks,
         null_blocks=null_blocks,
         accuracy=None if data is None else _accuracy(job, subject, baseline, data),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from edgekit import bench, graph
@@ -172,7 +173,8 @@ def measure(
     """
     original = candidates[0]
     answers = accuracies(job, candidates, evaluation, judge.scorer)
-    setup = setup_of(job)
+    files = {candidate.file.suffix: candidate.file for candidate in candidates}
+    setups = {kind: setup_of(job, file) for kind, file in files.items()}
     untimed = [
         Measurement(
             candidate=candidate.name,
@@ -180,7 +182,7 @@ def measure(
             size_bytes=candidate.size_bytes,
             original_sha256=original.sha256,
             original_size_bytes=original.size_bytes,
-            setup=setup,
+            setup=setups[candidate.file.suffix],
             blocks=(),
             null_blocks=(),
             accuracy=answers[candidate.name],
@@ -290,10 +292,10 @@ def accuracies(
     return found
 
 
-def setup_of(job: Job) -> Setup:
-    """Return the setup; without a device, the target's with this host named as the stand-in."""
+def setup_of(job: Job, file: Path) -> Setup:
+    """Return the setup of measuring `file`; without a device, with this host as the stand-in."""
     if job.device is not None:
-        return bench.setup_of(job.device, job.running)
+        return bench.setup_of(job.device, file, job.running)
     with LocalDevice() as host:
-        found = bench.setup_of(host, job.running)
+        found = bench.setup_of(host, file, job.running)
     return replace(found, device=None, runtime=f"{found.runtime} on this host (simulated)")

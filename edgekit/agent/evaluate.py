@@ -66,10 +66,7 @@ def _batches(
             rows = {i.name: arrays[at[i.name]] for i in session.inputs}
         total = len(rows[session.inputs[0].name])
         for start in range(0, total, batch):
-            part = {
-                i.name: np.ascontiguousarray(rows[i.name][start : start + batch], dtype=i.dtype)
-                for i in session.inputs
-            }
+            part = {i.name: i.feed(rows[i.name][start : start + batch]) for i in session.inputs}
             count = min(batch, total - start)
             if fixed and count < batch:
                 part = {name: _filled(array, batch) for name, array in part.items()}

@@ -36,10 +36,7 @@ def _sent(inputs: List[Input], sent: Dict[str, Any], count: int) -> List[Feeds]:
     if missing:
         raise AgentError("data", "the data has no array for input %s" % ", ".join(missing))
     number = min(len(rows[i.name]) for i in inputs)
-    return [
-        {i.name: np.ascontiguousarray(rows[i.name][row], dtype=i.dtype) for i in inputs}
-        for row in range(number)
-    ]
+    return [{i.name: i.feed(rows[i.name][row]) for i in inputs} for row in range(number)]
 
 
 def _made_up(of: Input, spec: Dict[str, Any], random: np.random.Generator) -> Any:
@@ -49,7 +46,7 @@ def _made_up(of: Input, spec: Dict[str, Any], random: np.random.Generator) -> An
         if of.shape and of.shape[0] is None:
             shape[0] = spec["batch"]
     if of.dtype.startswith("float"):
-        return random.standard_normal(shape).astype(of.dtype)
+        return of.feed(random.standard_normal(shape))
     if of.dtype == "bool" or of.dtype.startswith(("int", "uint")):
-        return random.integers(0, _LARGEST_TOKEN, size=shape).astype(of.dtype)
+        return of.feed(random.integers(0, _LARGEST_TOKEN, size=shape))
     raise AgentError("model", "input %s of type %s cannot be made up" % (of.name, of.dtype))

@@ -5,17 +5,35 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple, Union
 
+import numpy as np
+
 from .wire import AgentError
 
 Feeds = Dict[str, Any]
 
 
 class Input(NamedTuple):
-    """One input: numpy name of its type; an int for each fixed axis, None for a dynamic one."""
+    """One input: numpy name of its type; an int for each fixed axis, None for a dynamic one.
+
+    `moves`: a model that was made of another may want channels last where data has them second.
+    """
 
     name: str
     dtype: str
     shape: Tuple[Union[int, None], ...]
+    moves: bool = False
+
+    def feed(self, array: Any) -> Any:
+        """Return `array` in this input's type and layout, so that nothing is left for a run."""
+        if self.moves and array.ndim > 2 and not self._takes(array.shape):  # noqa: PLR2004  # batch, channels, one more
+            moved = np.moveaxis(array, 1, -1)
+            array = moved if self._takes(moved.shape) else array
+        return np.ascontiguousarray(array, dtype=self.dtype)
+
+    def _takes(self, shape: Tuple[int, ...]) -> bool:
+        return len(shape) == len(self.shape) and all(
+            axis in (None, length) for axis, length in zip(self.shape, shape)
+        )
 
 
 class Session(NamedTuple):
@@ -34,6 +52,10 @@ def prepare(spec: Dict[str, Any]) -> Callable[[str], Session]:
     Raises:
         AgentError: the runtime or its providers are not there.
     """
+    if spec["runtime"] == "litert":
+        from .litert import prepare as prepare_litert
+
+        return prepare_litert(spec)
     if spec["runtime"] != "onnxruntime":
         raise AgentError("spec", "unknown runtime %r" % spec["runtime"])
     try:

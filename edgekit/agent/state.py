@@ -32,6 +32,7 @@ def environment() -> Dict[str, Any]:
         "numpy": _version("numpy"),
         "onnxruntime": _version("onnxruntime"),
         "providers": _providers(),
+        "litert": _litert(),
     }
 
 
@@ -166,6 +167,14 @@ def _version(module: str) -> str:
         return str(__import__(module).__version__)
     except Exception:  # noqa: BLE001  # a broken installation fails in its own way
         return UNAVAILABLE
+
+
+def _litert() -> str:
+    for module in ("ai_edge_litert", "tflite_runtime"):
+        version = _version(module)
+        if version != UNAVAILABLE:
+            return version
+    return UNAVAILABLE
 
 
 def _providers() -> Any:

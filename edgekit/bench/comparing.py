@@ -50,10 +50,9 @@ def compare(
         ModelError: the runtime refuses a model or is broken by it.
         InfrastructureError: the device or the agent failed.
     """
-    common = timing_spec(device, running)
     spec = {
-        "original": {**common, "model": put_model(device, original.file, running.target)},
-        "candidate": {**common, "model": put_model(device, candidate.file, running.target)},
+        "original": _spec(device, original, running),
+        "candidate": _spec(device, candidate, running),
         "timeout_s": _ANSWER_S,
     }
     blocks: list[Block] = []
@@ -69,6 +68,11 @@ def compare(
         if good in looks and stop(blocks):
             break
     return tuple(blocks)
+
+
+def _spec(device: Device, of: Candidate, running: Running) -> dict[str, Any]:
+    model = put_model(device, of.file, running.target)
+    return {**timing_spec(device, of.file, running), "model": model}
 
 
 def _block(index: int, answer: Mapping[str, Any], device: Device) -> Block:

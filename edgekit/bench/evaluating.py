@@ -65,7 +65,7 @@ def evaluate(
     if names is None:
         raise DataError("there are no samples", where=dataset.source)
     spec = {
-        **session_spec(target, threads=threads, exact=False),
+        **session_spec(target, file, threads=threads, exact=False),
         "model": put_model(device, file, target),
         "shards": shards,
         "names": names,

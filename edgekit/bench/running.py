@@ -38,22 +38,23 @@ class Running:
     inputs: Sequence[Feed] | None = None
 
 
-def session_spec(target: Target, *, threads: int, exact: bool) -> dict[str, Any]:
+def session_spec(target: Target, file: Path, *, threads: int, exact: bool) -> dict[str, Any]:
     """Return the part of a spec that says how a session is opened.
 
     Args:
-        target: names runtime and providers.
+        target: names runtimes and providers.
+        file: the model; its kind decides among the runtimes.
         threads: intra-op threads.
         exact: only with the target's best provider; else the best one that is there will do.
     """
-    runtime = runtimes.runtime_for(target)
+    runtime = runtimes.runtime_for(target, file)
     return {**runtime.agent_spec(target, threads=threads), "exact": exact}
 
 
-def timing_spec(device: Device, running: Running) -> dict[str, Any]:
+def timing_spec(device: Device, file: Path, running: Running) -> dict[str, Any]:
     """Return the part of a spec that says how a model is run and with what; sends the inputs."""
     return {
-        **session_spec(running.target, threads=running.threads, exact=True),
+        **session_spec(running.target, file, threads=running.threads, exact=True),
         "batch": running.batch,
         "shapes": {name: list(shape) for name, shape in running.shapes.items()},
         "inputs": _send(device, running.inputs) if running.inputs else None,
@@ -64,9 +65,9 @@ def put_model(device: Device, file: Path, target: Target) -> str:
     """Send a model with its external data and return its path there.
 
     Raises:
-        ModelError: the target's runtime does not take such a file.
+        ModelError: the target's runtimes do not take such a file.
     """
-    reason = runtimes.runtime_for(target).refuses(file, target)
+    reason = runtimes.runtime_for(target, file).refuses(file, target)
     if reason is not None:
         raise ModelError(reason, where=str(file))
     return device.put(*graph.model_files(file))

@@ -54,7 +54,7 @@ def screen(
 
     Args:
         device: connected.
-        files: models; the first is what ratios are taken to.
+        files: models of one runtime; the first is what ratios are taken to.
         running: threads, batch, shapes and inputs of all.
         seconds_each: time spent on each, loading apart; slow models take longer.
         progress: called with (done, in all), in models.
@@ -67,7 +67,7 @@ def screen(
         InfrastructureError: the device or the agent failed.
     """
     paths = {file: put_model(device, file, running.target) for file in files}
-    common = timing_spec(device, running)
+    common = timing_spec(device, files[0], running)
     found: list[Screened] = []
     for group in _groups(files, _room_bytes(device)):
         models = [paths[file] for file in (files[0], *group)]

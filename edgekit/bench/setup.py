@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from edgekit import runtimes
 from edgekit.bench.running import Running
 from edgekit.devices import Device
 from edgekit.measurement import Setup
 
 
-def setup_of(device: Device, running: Running) -> Setup:
-    """Return the setup of measurements on `device`.
+def setup_of(device: Device, file: Path, running: Running) -> Setup:
+    """Return the setup of measurements of `file` on `device`.
 
     `shapes` are those of `running`, completed from its inputs.
 
@@ -23,7 +25,7 @@ def setup_of(device: Device, running: Running) -> Setup:
     return Setup(
         target=running.target.name,
         device=device.name,
-        runtime=runtimes.runtime_for(running.target).title(environment, running.target),
+        runtime=runtimes.runtime_for(running.target, file).title(environment, running.target),
         threads=running.threads,
         batch=running.batch,
         shapes=shapes,

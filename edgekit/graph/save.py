@@ -119,6 +119,8 @@ def _free_name(file: Path) -> Path:
 
 
 def _external_files(file: Path) -> list[Path]:
+    if file.suffix == ".tflite":
+        return []
     model = parse(file.read_bytes())
     spans = {
         span_of(tensor, where).location

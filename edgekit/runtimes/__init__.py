@@ -1,29 +1,33 @@
 """Runtimes: what runs a model on a device."""
 
+from pathlib import Path
+
 from edgekit.errors import UsageError
 from edgekit.runtimes.contract import Runtime
+from edgekit.runtimes.litert import LiteRt
 from edgekit.runtimes.onnxruntime import OnnxRuntime
 from edgekit.target import Target
 
-RUNTIMES: tuple[Runtime, ...] = (OnnxRuntime(),)
+RUNTIMES: tuple[Runtime, ...] = (OnnxRuntime(), LiteRt())
 
 
-def runtime_for(target: Target) -> Runtime:
-    """Return the first runtime that serves `target`.
+def runtime_for(target: Target, file: Path) -> Runtime:
+    """Return the first runtime that serves `target` and takes such a file.
+
+    What none of them takes is left to the first, which says why.
 
     Raises:
         UsageError: this version has none of the target's runtimes.
     """
-    for name in target.runtimes:
-        for runtime in RUNTIMES:
-            if runtime.name == name:
-                return runtime
-    raise UsageError(
-        "no runtime for this target",
-        where=target.name,
-        found=", ".join(target.runtimes),
-        expected=", ".join(runtime.name for runtime in RUNTIMES),
-    )
+    found = [one for name in target.runtimes for one in RUNTIMES if one.name == name]
+    if not found:
+        raise UsageError(
+            "no runtime for this target",
+            where=target.name,
+            found=", ".join(target.runtimes),
+            expected=", ".join(runtime.name for runtime in RUNTIMES),
+        )
+    return next((one for one in found if file.suffix in one.suffixes), found[0])
 
 
-__all__ = ["RUNTIMES", "OnnxRuntime", "Runtime", "runtime_for"]
+__all__ = ["RUNTIMES", "LiteRt", "OnnxRuntime", "Runtime", "runtime_for"]

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 
 from edgekit import bench
@@ -6,7 +8,9 @@ from edgekit.bench import Running
 
 def test_the_setup_tells_what_was_measured_where(device, running):
     feeds = [{"x": np.zeros((2, 64), np.float32)}]
-    found = bench.setup_of(device, Running(target=running.target, batch=2, inputs=feeds))
+    found = bench.setup_of(
+        device, Path("m.onnx"), Running(target=running.target, batch=2, inputs=feeds)
+    )
     assert found.target == "x86"
     assert found.device == "local"
     assert found.runtime.startswith("onnxruntime ")

@@ -1,0 +1,33 @@
+"""LiteRT (TensorFlow Lite), by its Python package on the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from edgekit.target import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiteRt:
+    """Runs TFLite files on the processor, with the kernels of XNNPACK where they serve."""
+
+    name: ClassVar[str] = "litert"
+    suffixes: ClassVar[tuple[str, ...]] = (".tflite",)
+
+    def refuses(self, file: Path, target: Target) -> str | None:
+        """See `Runtime.refuses`."""
+        if file.suffix not in self.suffixes:
+            return f"{file.name} is no TFLite file"
+        if self.name not in target.runtimes:
+            return f"target {target.name} is not served by {self.name}"
+        return None
+
+    def agent_spec(self, target: Target, *, threads: int) -> dict[str, Any]:
+        """See `Runtime.agent_spec`; the providers only say that the processor computes."""
+        return {"runtime": self.name, "providers": list(target.providers), "threads": threads}
+
+    def title(self, environment: dict[str, Any], target: Target) -> str:  # noqa: ARG002  # the contract's signature
+        """See `Runtime.title`."""
+        return f"{self.name} {environment.get(self.name, 'unavailable')} XNNPACK"
