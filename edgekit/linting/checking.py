@@ -8,6 +8,7 @@ from edgekit.errors import UsageError
 from edgekit.graph import Model, infer_shapes
 from edgekit.linting.engines import engine_findings
 from edgekit.linting.finding import SEVERITIES, Finding
+from edgekit.linting.kernels import kernel_findings
 from edgekit.linting.quantized import form_findings
 from edgekit.linting.speed import slow_findings
 from edgekit.target import Engine, Target
@@ -31,6 +32,9 @@ def check(
 ) -> tuple[Finding, ...]:
     """Return everything to know of `model` before it meets a `target`, worst first.
 
+    Beside what `lint` finds: what is slow by the target's facts, and, where this machine is of the
+    target's kind, what onnxruntime itself leaves in float.
+
     Args:
         model: a float or a quantized graph.
         target: whose facts count.
@@ -42,7 +46,11 @@ def check(
         ModelError: a shape does not fit its input.
     """
     seen = infer_shapes(model, shapes)
-    found = [*_findings(seen, target, engines), *slow_findings(seen, target)]
+    found = [
+        *_findings(seen, target, engines),
+        *kernel_findings(model, target),
+        *slow_findings(seen, target),
+    ]
     return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
 
 

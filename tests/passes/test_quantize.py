@@ -6,8 +6,8 @@ from edgekit import graph, passes
 from edgekit import target as targets
 from edgekit.dataset import open_data
 from edgekit.errors import CalibrationError
-from edgekit.measurement import Interval
 from edgekit.linting import lint
+from edgekit.measurement import Interval
 
 
 @pytest.fixture(scope="module")
