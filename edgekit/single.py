@@ -12,6 +12,7 @@ from edgekit import target as targets
 from edgekit.candidate import StepRecord
 from edgekit.dataset import open_data
 from edgekit.errors import ModelError, UsageError
+from edgekit.exporting import check_format, check_ready, copy_out, int8_form
 from edgekit.job import (
     Conditions,
     check_batch_axis,
@@ -36,6 +37,7 @@ def quantize(
     threads: int = 1,
     batch: int = 1,
     shapes: dict[str, tuple[int, ...]] | None = None,
+    format: str = "onnx",  # noqa: A002  # what the command calls it
     force: bool = False,
     progress: Progress = silent,
 ) -> StepRecord:
@@ -51,6 +53,9 @@ def quantize(
         threads: intra-op threads.
         batch: samples per inference.
         shapes: shapes of inputs with dynamic axes.
+        format: `onnx`, or `tflite`: every operator with an int8 kernel in LiteRT, converted by
+            onnx2tf in an environment that `EDGEKIT_ONNX2TF` names, for just these shapes, and
+            written only if LiteRT answers as the model does, at an SQNR of 25 dB or more.
         force: replace a file that exists.
         progress: called with (what is being done, done so far, in all).
 
@@ -76,6 +81,9 @@ def quantize(
     )
     the_target, written = targets.load(target), Path(out)
     check_file_out(written, force=force)
+    check_format(format, written)
+    if format == "tflite":
+        return _tflite(Path(model), the_target, conditions, data=data, out=written)
     return _alone(passes.Quantize(), Path(model), the_target, conditions, data=data, out=written)
 
 
@@ -196,6 +204,21 @@ def _alone(
         if record.changed:
             graph.save(result, out)
     return record
+
+
+def _tflite(
+    file: Path, target: Target, conditions: Conditions, *, data: str | Path, out: Path
+) -> StepRecord:
+    """Write the int8 TFLite form of a model."""
+    conditions.progress("checking the model", 0, 0)
+    loaded = graph.load(file)
+    calibration = open_data(data, loaded)
+    check_batch_axis(loaded, calibration)
+    with open_job(file, loaded, target, conditions, data=calibration) as job:
+        check_ready(job)
+        made = int8_form(job, calibration)
+        copy_out(made.file, out)
+    return made.record
 
 
 def _checked(given: Mapping[str, float | None]) -> dict[str, float]:

@@ -54,6 +54,14 @@ shapes = click.option(
     metavar="NAME=1x3x48x320",
     help="Shape of an input for timing, where it is dynamic. Repeatable.",
 )
+file_format = click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["onnx", "tflite"]),
+    default="onnx",
+    show_default=True,
+    help="Kind of file to write; tflite needs onnx2tf, see `edgekit doctor`.",
+)
 json_file = click.option(
     "--json", "json_file", metavar="FILE", help="Write JSON there; - is stdout."
 )

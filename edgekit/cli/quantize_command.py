@@ -15,6 +15,7 @@ from edgekit.cli import options
 @options.threads
 @options.batch
 @options.shapes
+@options.file_format
 @options.output_file
 @options.force
 def command(
@@ -26,6 +27,7 @@ def command(
     threads: int,
     batch: int,
     shapes: tuple[str, ...],
+    file_format: str,
     output: str | None,
     force: bool,
 ) -> int:
@@ -44,6 +46,7 @@ def command(
             threads=threads,
             batch=batch,
             shapes=options.read_shapes(shapes),
+            format=file_format,
             force=force,
             progress=report,
         )

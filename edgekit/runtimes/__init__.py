@@ -4,7 +4,7 @@ from pathlib import Path
 
 from edgekit.errors import UsageError
 from edgekit.runtimes.contract import Runtime
-from edgekit.runtimes.litert import LiteRt
+from edgekit.runtimes.litert import LiteRt, as_litert
 from edgekit.runtimes.onnxruntime import OnnxRuntime
 from edgekit.target import Target
 
@@ -30,4 +30,4 @@ def runtime_for(target: Target, file: Path) -> Runtime:
     return next((one for one in found if file.suffix in one.suffixes), found[0])
 
 
-__all__ = ["RUNTIMES", "LiteRt", "OnnxRuntime", "Runtime", "runtime_for"]
+__all__ = ["RUNTIMES", "LiteRt", "OnnxRuntime", "Runtime", "as_litert", "runtime_for"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from edgekit.target import Target
+from edgekit.target import QuantizedForm, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +31,20 @@ class LiteRt:
     def title(self, environment: dict[str, Any], target: Target) -> str:  # noqa: ARG002  # the contract's signature
         """See `Runtime.title`."""
         return f"{self.name} {environment.get(self.name, 'unavailable')} XNNPACK"
+
+
+def as_litert(target: Target) -> Target:
+    """Return `target` with the quantized form and the kernels of LiteRT in place of its own.
+
+    Source: the LiteRT 8-bit quantization specification: activations int8 and asymmetric, weights
+    int8, symmetric and per channel, biases int32.
+    """
+    form = QuantizedForm(
+        activations="int8",
+        symmetric_activations=False,
+        bias="int32",
+        quantize_residual_inputs=True,
+    )
+    return target.model_copy(
+        update={"runtimes": (LiteRt.name,), "quantized": form, "slow_in_int8": (), "engines": ()}
+    )
