@@ -56,6 +56,23 @@ def losses_of(
     return found
 
 
+def relative_difference(reference: Path, file: Path, samples: Sequence[Sample]) -> float:
+    """Return the largest difference of any output over the largest magnitude in it.
+
+    Runs behind the native door.
+    """
+    worst = 0.0
+    for wanted, found in zip(
+        outputs_of(reference, samples), outputs_of(file, samples), strict=True
+    ):
+        for one, other in zip(wanted, found, strict=True):
+            exact = np.asarray(one).astype(np.float64)
+            peak = float(np.abs(exact).max(initial=0.0))
+            gap = float(np.abs(exact - np.asarray(other)).max(initial=0.0))
+            worst = max(worst, gap / peak if peak else gap)
+    return worst
+
+
 def loss_between(wanted: list[list[Array]], found: list[list[Array]]) -> Loss:
     """Return the loss of `found` against `wanted`: per sample, per output, an array each."""
     worst_db = math.inf

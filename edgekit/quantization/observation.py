@@ -51,7 +51,7 @@ def observed(
         each["size"].append(_node("Shape", [line], name, "size"))
         parts.append(_some(graph, line, value, name))
         if name in axes and value.shape is not None:
-            parts.append(_mean(edited, value, name, axes[name]))
+            parts.append(by_channel(edited, "ReduceMean", value, axes[name], (name, "mean")))
     joined = [
         _node("Concat", [node.outputs[0] for node in nodes], "", part, axis=0)
         for part, nodes in each.items()
@@ -95,14 +95,25 @@ def _some(graph: ir.Graph, line: ir.Value, value: ir.Value, name: str) -> ir.Nod
     return _node("Slice", [line, *bounds, stride], name, "some")
 
 
-def _mean(model: ir.Model, value: ir.Value, name: str, axis: int) -> ir.Node:
+def by_channel(
+    model: ir.Model, operator: str, value: ir.Value, axis: int, mark: tuple[str, str]
+) -> ir.Node:
+    """Return a node that reduces `value` over all axes but one.
+
+    Args:
+        model: takes in the constant that says which axes; the node is not put in.
+        operator: ReduceMean, ReduceMin or ReduceMax.
+        value: of known rank.
+        axis: of the channels.
+        mark: (tensor, part) as `split` gives them back.
+    """
     rank = len(value.shape or ())
     others = [other for other in range(rank) if other != axis % rank]
     if model.opset_imports.get("", 0) < _AXES_ARE_INPUT:
-        return _node("ReduceMean", [value], name, "mean", keepdims=0, axes=others)
+        return _node(operator, [value], *mark, keepdims=0, axes=others)
     key = "-".join(map(str, others))
     wanted = _constant(model.graph, f"axes-{key}", np.array(others, np.int64))
-    return _node("ReduceMean", [value, wanted], name, "mean", keepdims=0)
+    return _node(operator, [value, wanted], *mark, keepdims=0)
 
 
 def _node(

@@ -1,0 +1,190 @@
+"""What makes int8 cost less accuracy: channels scaled before planning, layers fitted after it.
+
+Everything is tried on samples and judged by others; what does not bring the outputs nearer to the
+float model's is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit import graph, native
+from edgekit.dataset import Dataset, Subset
+from edgekit.graph import Model
+from edgekit.graph.shapes import infer_shapes
+from edgekit.quantization.emission import emit
+from edgekit.quantization.equalization import equalized
+from edgekit.quantization.extremes import Extremes, watching
+from edgekit.quantization.homogeneity import scalables
+from edgekit.quantization.loss import Loss, relative_difference
+from edgekit.quantization.placement import Units, eligible_units
+from edgekit.quantization.scaling import Scalable, scaled
+from edgekit.quantization.sequence import SAMPLES, fitted
+from edgekit.quantization.smoothing import smoothed
+
+if TYPE_CHECKING:
+    from edgekit.passes.quantizing import Quantizing
+
+Factors = Sequence[tuple[Scalable, npt.NDArray[np.float64]]]
+
+_LOOKED_AT = 128
+_EXACT = 1e-4
+_WORTH_DB = 0.1
+_SPREAD = 1.05
+_FIT_MACS = 2e10
+_FEWEST = 48
+
+
+class Improving:
+    """The techniques, in the order in which they are applied.
+
+    Attributes:
+        techniques: what was tried, see `Quantize.apply`.
+    """
+
+    def __init__(self, work: Quantizing) -> None:
+        """Take in the work to improve; nothing of it is measured yet."""
+        self.techniques: dict[str, dict[str, Any]] = {}
+        self._work = work
+
+    def scaled(self) -> Model:
+        """Return the float model with its channels scaled where that pays."""
+        work = self._work
+        model = work.model
+        found, _ = scalables(infer_shapes(model).ir.graph)
+        if not found:
+            return model
+        data = _some(work.judges.rest, _LOOKED_AT)
+        work.context.progress("scaling channels", 0, 0)
+        loss = self._loss_of(model, data)
+        for name in ("cross-layer equalization", "smoothquant"):
+            if name == "smoothquant":
+                factors = self._smoothing(model, found, data)
+            else:
+                every = equalized(model.ir.graph, found)
+                factors = [pair for pair in zip(found, every, strict=True) if _spread(pair[1])]
+            if not factors:
+                continue
+            tried = scaled(model, factors)
+            with_it = self._loss_of(tried, data)
+            exact = self._equals(tried)
+            kept = exact and with_it.sqnr_db > loss.sqnr_db + _WORTH_DB
+            self._note(name, len(factors), loss, with_it, kept=kept)
+            if not exact:
+                self.techniques[name]["reason"] = "the float outputs change by more than 1e-4"
+            if kept:
+                model, loss = tried, with_it
+        return model
+
+    def fit(self, units: Units) -> bool:
+        """Fit the layers of the plan to what the float model makes; say whether that helped."""
+        work = self._work
+        chosen = [unit for unit in work.plan.units if unit.name in units]
+        samples = int(np.clip(_FIT_MACS / max(work.plan.macs_of(units), 1), _FEWEST, SAMPLES))
+        (loss,) = work.losses([units])
+        plain = replace(work.plan, fits={})
+        fit = partial(
+            fitted,
+            work.model,
+            emit(work.model, plain, work.context.target, units),
+            chosen,
+            work.judges.rest,
+            work.folder,
+            samples=samples,
+            progress=partial(work.context.progress, "fitting layers"),
+        )
+        before = work.plan
+        for name, bits in (("rounding", work.plan.weight_bits), ("bias correction", None)):
+            fits = fit(bits=bits)
+            if not fits:
+                continue
+            work.replan(replace(plain, fits=fits))
+            (with_it,) = work.losses([units])
+            kept = with_it.sqnr_db > loss.sqnr_db + _WORTH_DB
+            counts = {
+                "rounding": sum(one.weight is not None for one in fits.values()),
+                "bias correction": sum(one.bias is not None for one in fits.values()),
+            }
+            self._note(name, counts[name], loss, with_it, kept=kept)
+            if kept:
+                if name == "rounding" and counts["bias correction"]:
+                    self._note(
+                        "bias correction", counts["bias correction"], loss, with_it, kept=True
+                    )
+                return True
+            work.replan(before)
+        return False
+
+    def _smoothing(self, model: Model, found: Sequence[Scalable], data: Dataset) -> Factors:
+        work = self._work
+        shaped = infer_shapes(model)
+        axes = {end.reads: one.tensors[end.reads] for one in found for end in one.readers}
+        seen = work.streamed(*_arguments(watching(shaped, axes), data), Extremes())
+        nodes = {node.outputs[0].name or "": node for node in model.ir.graph if node.outputs}
+        smooth = partial(
+            smoothed,
+            nodes,
+            seen=seen,
+            bits=work.asked.weight_bits,
+            symmetric=work.context.target.quantized.symmetric_activations,
+        )
+        pairs = ((one, smooth(one)) for one in found)
+        return [(one, scales) for one, scales in pairs if scales is not None]
+
+    def _loss_of(self, model: Model, data: Dataset) -> Loss:
+        """Return the loss with every unit in int8, calibrated with a few samples."""
+        work = self._work
+        plan = work.planned(model, work.calibrated(model, data), work.asked.method)
+        target = work.context.target
+        units = frozenset(unit.name for unit in eligible_units(plan, target))
+        (loss,) = work.losses_between([emit(model, plan, target, units)])
+        return loss
+
+    def _equals(self, model: Model) -> bool:
+        """Say whether the float model's outputs are still the same on samples."""
+        work = self._work
+        file = work.folder / "scaled.onnx"
+        graph.save(model, file)
+        difference = native.call(
+            "comparing outputs",
+            relative_difference,
+            work.float_file,
+            file,
+            work.judges.samples,
+            memory_bytes=work.memory_bytes,
+        )
+        return difference <= _EXACT
+
+    def _note(self, name: str, units: int, loss: Loss, with_it: Loss, *, kept: bool) -> None:
+        self.techniques[name] = {
+            "kept": kept,
+            "units": units if kept else 0,
+            "sqnr_db": [_decibels(loss), _decibels(with_it)],
+        }
+
+
+def _decibels(loss: Loss) -> float | None:
+    return round(loss.sqnr_db, 2) if np.isfinite(loss.sqnr_db) else None
+
+
+def _spread(scales: npt.NDArray[np.float64]) -> bool:
+    return bool(scales.max() > _SPREAD * scales.min())
+
+
+def _some(data: Dataset, most: int) -> Dataset:
+    """Return at most so many samples, evenly spread."""
+    total = len(data)
+    if total <= most:
+        return data
+    return Subset(data, tuple(index * total // most for index in range(most)))
+
+
+def _arguments(observed: tuple[Model, Sequence[str]], data: Dataset) -> tuple[Model, Dataset, Any]:
+    model, names = observed
+    return model, data, names
