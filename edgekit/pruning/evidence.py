@@ -1,4 +1,4 @@
-"""What a criterion may ask: the weights, and second moments of what is read."""
+"""What a criterion may ask: the weights, second moments of what is read, gradients."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import numpy.typing as npt
 from edgekit.dataset import Dataset
 from edgekit.layerwise.layers import Layer, layers_of
 from edgekit.pruning.coupling import FIXED, ChannelGroup, Contraction, Coupling, Ids
+from edgekit.pruning.gradients import Masked, Slopes, squared_slopes
 from edgekit.pruning.gram import Gram, grams
 from edgekit.pruning.moments import Moments, Place, mean_squares
 
 Array = npt.NDArray[Any]
-Need = Literal["weights", "moments", "grams"]
-"""What a criterion looks at; each has what those before it have."""
+Need = Literal["weights", "moments", "grams", "gradients"]
+"""What a criterion looks at. Moments come with Gram matrices; gradients are measured alone."""
 
 LARGEST_COLUMNS = 6144
 """A Gram matrix of more columns would take over 300 MB."""
@@ -50,6 +51,7 @@ class Evidence:
         layers: by node, every affine map in the graph.
         moments: E[x^2] along the axes that are summed over.
         grams: by node, second moments of what it reads.
+        gradients: by group name, the mean square of d answers / d mask, one a channel.
     """
 
     coupling: Coupling
@@ -58,6 +60,7 @@ class Evidence:
     layers: Mapping[str, Layer]
     moments: Mapping[Place, Moments] = field(default_factory=dict)
     grams: Mapping[str, Gram] = field(default_factory=dict)
+    gradients: Mapping[str, Slopes] = field(default_factory=dict)
 
     def weight(self, name: str) -> Array:
         """Return an initializer."""
@@ -146,6 +149,10 @@ def gather(
     evidence = weights_of(coupling)
     if need == "weights" or data is None:
         return evidence
+    if need == "gradients":
+        masked = [_masked(evidence, group) for group in groups]
+        slopes = squared_slopes(coupling.model, masked, coupling.shapes, data, workspace)
+        return replace(evidence, gradients=slopes)
     found = [one for group in groups for one in evidence.contractions(group)]
     places = [contraction.data for contraction in found]
     places += [place for one in found if (place := evidence.partner(one)) is not None]
@@ -170,6 +177,15 @@ def weights_of(coupling: Coupling) -> Evidence:
         },
         layers={layer.node: layer for layer in layers_of(graph)},
     )
+
+
+def _masked(evidence: Evidence, group: ChannelGroup) -> Masked:
+    reads = []
+    for one in evidence.contractions(group):
+        ids = evidence.coupling.on(*one.data)
+        if ids is not None:
+            reads.append((one, evidence.places(group, ids)))
+    return Masked(name=group.name, channels=len(group.channels), reads=tuple(reads))
 
 
 def gram_bytes(evidence: Evidence, node: str) -> int:

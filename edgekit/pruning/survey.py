@@ -71,7 +71,8 @@ def ranked(
         UsageError: the model lacks what the criterion looks at.
     """
     scores: dict[str, Scores] = {}
-    for part in _parts(coupling, groups):
+    parts = _parts(coupling, groups) if criterion.needs == "grams" else [groups]
+    for part in parts:
         evidence = gather(coupling, part, criterion.needs, data, workspace)
         scores |= _scored(part, criterion, evidence, known)
     return Survey(groups=tuple(groups), scores=scores)
@@ -105,6 +106,9 @@ def surveyed(
         ModelError: the model does not run on the data.
     """
     fitted, held_out = parted(data)
+    if criterion.needs == "gradients":
+        alone = ranked(coupling, groups, criterion, data=fitted, workspace=workspace, known=known)
+        known = alone.scores
     counts_of = {
         group.name: sampled(counts, MEASURED_COUNTS)
         for group, counts in zip(groups, allowed, strict=True)

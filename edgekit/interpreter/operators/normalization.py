@@ -14,14 +14,24 @@ _SOFTMAX_ALONG_ONE_AXIS = 13
 _GROUPS_SCALED_BY_CHANNEL = 21
 
 
-def batch_norm(node: Node, x: Tensor, *parameters: Tensor) -> Tensor:
-    """By the statistics that are given."""
+def batch_norm(node: Node, x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+    """By the statistics that are given; in training mode by its own, which move the given ones."""
     scale, bias, mean, variance = parameters
-    if node.get("training_mode", 0) or sum(map(bool, node.outputs)) > 1:
-        raise node.refusal("training mode")
     sizes = [1, -1, *[1] * (x.ndim - 2)]
+    if node.get("training_mode", 0):
+        axes = [0, *range(2, x.ndim)]
+        given, momentum = (mean, variance), node.get("momentum", 0.9)
+        mean, variance = x.mean(axes), x.var(axes, correction=0)
+        moved = [
+            old * momentum + new * (1 - momentum)
+            for old, new in zip(given, (mean, variance), strict=True)
+        ]
+    elif any(node.outputs[1:]):
+        raise node.refusal("statistics as outputs")
+    else:
+        moved = []
     factor = (scale / torch.sqrt(variance + node.get("epsilon", 1e-5))).reshape(sizes)
-    return ((x - mean.reshape(sizes)) * factor + bias.reshape(sizes)).to(x.dtype)
+    return ((x - mean.reshape(sizes)) * factor + bias.reshape(sizes)).to(x.dtype), *moved
 
 
 def layer_norm(

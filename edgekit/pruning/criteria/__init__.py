@@ -12,6 +12,7 @@ from edgekit.pruning.criteria.magnitude import MagnitudeL1, MagnitudeL2
 from edgekit.pruning.criteria.obs import BlockObs
 from edgekit.pruning.criteria.random import Random
 from edgekit.pruning.criteria.redundancy import Redundancy
+from edgekit.pruning.criteria.taylor import Taylor
 
 __all__ = [
     "CRITERIA",
@@ -24,6 +25,7 @@ __all__ = [
     "Random",
     "Redundancy",
     "Scores",
+    "Taylor",
     "find",
 ]
 
@@ -33,6 +35,7 @@ CRITERIA: tuple[type[Criterion], ...] = (
     MagnitudeL1,
     MagnitudeL2,
     BatchNormScale,
+    Taylor,
     Redundancy,
     Random,
 )
