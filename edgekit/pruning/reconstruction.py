@@ -27,12 +27,12 @@ from edgekit.layerwise.batches import batch_size, batches
 from edgekit.layerwise.columns import read_at, reads, some_positions, written_at
 from edgekit.layerwise.layers import Layer, layers_of
 from edgekit.layerwise.stepwise import Part, Stepwise
+from edgekit.pruning.activated import Rows, through_activation
 from edgekit.pruning.cells import Cell, cell_of, is_recurrent
 from edgekit.pruning.fitting import LayerFit, Moments, best_fit, left
 from edgekit.pruning.gram import SAMPLES, rows_wanted, with_ones
 from edgekit.pruning.normalization import Norm, norm_of, re_estimated
 from edgekit.pruning.opening import close, opened
-from edgekit.pruning.rectified import Rows, through_relu
 from edgekit.pruning.recurrent import fit_cell
 from edgekit.pruning.targets import Fittable, Kept, Target, fitting_order
 
@@ -171,12 +171,12 @@ def _fit(
     target = _settled(dense, target)
     sizes = (layer.groups, layer.outputs // layer.groups, layer.columns + 1)
     fit, held_out = Moments.empty(*sizes), Moments.empty(*sizes)
-    rectified = target.rectified and _row_bytes(layer) <= _ROW_BYTES
+    response = target.response if _row_bytes(layer) <= _ROW_BYTES else None
     rows: tuple[list[Rows], list[Rows]] = [], []
     for part, x, y, skip in _rows(dense, pruned, layer, target):
         (held_out if part.held_out else fit).add(x, y if skip is None else y - skip)
-        if rectified:
-            rows[part.held_out].append(Rows(x=x[0], y=y, skip=skip))
+        if response is not None:
+            rows[part.held_out].append(Rows(x=x, y=y, skip=skip, response=response))
     stored = _array(pruned.graph, layer.weight)
     bias = None if layer.bias is None else _array(pruned.graph, layer.bias)
     shift = np.zeros(layer.outputs) if bias is None else bias
@@ -186,9 +186,9 @@ def _fit(
         shift.reshape(layer.groups, -1).astype(np.float64),
     )
     found = best_fit(layer.node, fit, held_out, *prior, shiftable=bias is not None)
-    if rectified and found.strength is not None and bias is not None:
+    if response is not None and found.strength is not None and bias is not None:
         joined = Rows.joined(rows[0]), Rows.joined(rows[1])
-        found = through_relu(joined, (fit, held_out), prior, found)
+        found = through_activation(joined, (fit, held_out), prior, found)
     if not found.report.accepted:
         return {}, found.report
     weight, shift = found.affine
@@ -225,11 +225,10 @@ def _rows(
         yield part, with_ones(read_at(layer, data, at)), made.astype(np.float32), skip
 
 
-def _row_bytes(layer: Layer) -> float:
-    """Return the memory that the rows of a layer take; infinite where it has several groups."""
-    if layer.groups > 1:
-        return math.inf
-    return 4 * rows_wanted(layer.columns) * (layer.columns + 1 + 2 * layer.outputs)
+def _row_bytes(layer: Layer) -> int:
+    """Return the memory that the rows of a layer take."""
+    row = layer.groups * (layer.columns + 1) + 2 * layer.outputs
+    return 4 * rows_wanted(layer.columns) * row
 
 
 def _settled(dense: Stepwise, target: Target) -> Target:

@@ -17,6 +17,7 @@ import onnx_ir as ir
 from edgekit.layerwise.layers import Layer, computed_inputs
 from edgekit.pruning.cells import Cell
 from edgekit.pruning.normalization import Norm
+from edgekit.pruning.responses import Response, response_to
 
 Fittable = Layer | Cell | Norm
 Kept = Callable[[str, int], npt.NDArray[np.int64] | None]
@@ -31,14 +32,14 @@ class Target:
         value: of the dense model.
         channels: of it, those that the layer makes; None for all.
         skip: a value of the pruned model, to be taken off; None for nothing.
-        rectified: of what is made, and the skip added, only a Relu is read.
+        response: the activation through which alone what is made, and the skip added, is read.
         addend: with a skip, what to fit to where the sum has another shape than its addend.
     """
 
     value: str
     channels: npt.NDArray[np.int64] | None
     skip: str | None = None
-    rectified: bool = False
+    response: Response | None = None
     addend: Target | None = None
 
 
@@ -84,17 +85,11 @@ def fitting_order(
         channels = kept(name, layer.axis)
         if isinstance(layer, Cell):
             channels = kept(layer.recurrence, 2)
-        return Target(value=twins.get(name, name), channels=channels, rectified=_is_rectified(made))
+        return Target(value=twins.get(name, name), channels=channels, response=response_to(made))
 
     for index in range(len(layers)):
         place(index)
     return order
-
-
-def _is_rectified(value: ir.Value) -> bool:
-    readers = value.consumers()
-    only = bool(readers) and all(reader.op_type == "Relu" for reader in readers)
-    return only and not value.is_graph_output()
 
 
 def _addition(
