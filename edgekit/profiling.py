@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edgekit import bench, bundle, graph, judging
+import onnx_ir as ir
+
+from edgekit import bench, bundle, graph, judging, runtimes
 from edgekit.candidate import Candidate
 from edgekit.dataset import Dataset, open_data
 from edgekit.errors import BaselineMissingError, UsageError
@@ -17,6 +19,7 @@ from edgekit.measurement import Accuracy, Interval, Measurement
 from edgekit.metrics import METRICS
 from edgekit.passes import Progress
 from edgekit.stages import accuracies, compare, first_look, setup_of
+from edgekit.target import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,7 @@ def profile(
     *,
     against: str | Path | None = None,
     device: str | None = None,
+    runtime: str | None = None,
     evaluation: str | Path | None = None,
     threads: int = 1,
     batch: int = 1,
@@ -55,11 +59,13 @@ def profile(
     """Measure `model`: latency, throughput, memory, load time, and accuracy where data is given.
 
     Args:
-        model: an ONNX file or a bundle.
+        model: an ONNX file, a TFLite file or a bundle. Data for a TFLite file, and shapes other
+            than its own, need the ONNX model that it was made of: name that with `against`.
         against: a model to compare with, in paired blocks of four fresh processes, until it is
             settled whether `model` is slower. Alone, the model is measured against itself, which
             shows how much the machine scatters.
         device: what measures; this machine by default.
+        runtime: what must run the model; what runs such files by default.
         evaluation: samples to judge answers by.
         threads: intra-op threads.
         batch: samples per inference.
@@ -78,14 +84,14 @@ def profile(
     file = _model_file(model)
     other = _baseline_file(against) if against is not None else file
     progress("checking the model", 0, 0)
-    loaded = graph.load(file)
-    if other != file:
-        _check_same_inputs(loaded, graph.load(other))
+    target = local_target()
+    _check_runtime(runtime, target, file)
+    loaded = _seen_from_outside(file, other)
     data = open_data(evaluation, loaded) if evaluation is not None else None
     conditions = Conditions(
         device=device, threads=threads, batch=batch, shapes=shapes, progress=progress
     )
-    with open_job(file, loaded, local_target(), conditions, data=data) as job:
+    with open_job(file, loaded, target, conditions, data=data) as job:
         return _measured(job, other, data)
 
 
@@ -137,6 +143,28 @@ def _baseline_file(named: str | Path) -> Path:
             "there is no such model to compare with", where=str(named), remedy="check --against"
         )
     return _model_file(named)
+
+
+def _check_runtime(named: str | None, target: Target, file: Path) -> None:
+    found = runtimes.runtime_for(target, file).name
+    if named not in (None, found):
+        raise UsageError(
+            "this runtime does not run such a file",
+            where="--runtime",
+            found=repr(named),
+            expected=f"{found} for {file.name}",
+        )
+
+
+def _seen_from_outside(file: Path, other: Path) -> Model:
+    """Return the ONNX model that tells inputs and metadata; an empty one where there is none."""
+    readable = [each for each in (file, other) if each.suffix != ".tflite"]
+    if not readable:
+        return Model(ir=ir.Model(ir.Graph([], [], nodes=[]), ir_version=9), name=file.name)
+    loaded = graph.load(readable[0])
+    if len(readable) > 1 and other != file:
+        _check_same_inputs(loaded, graph.load(other))
+    return loaded
 
 
 def _check_same_inputs(model: Model, other: Model) -> None:

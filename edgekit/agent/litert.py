@@ -27,7 +27,7 @@ def prepare(spec: Dict[str, Any]) -> Callable[[str], Session]:
         try:
             from tflite_runtime.interpreter import Interpreter
         except ImportError as error:
-            message = "neither ai-edge-litert nor tflite-runtime can be imported: %s" % error
+            message = "no LiteRT: pip install ai-edge-litert (%s)" % error
             raise AgentError("device", message) from error
     return partial(_open, Interpreter, spec)
 

@@ -11,6 +11,7 @@ from edgekit.cli import options
 @options.model
 @click.option("--against", metavar="OTHER", help="Model to compare with, in paired blocks.")
 @options.device
+@click.option("--runtime", metavar="R", help="Runtime: onnxruntime or litert; by the file's kind.")
 @options.evaluation
 @options.threads
 @options.batch
@@ -21,6 +22,7 @@ def command(
     model: str,
     against: str | None,
     device: str | None,
+    runtime: str | None,
     evaluation: str | None,
     threads: int,
     batch: int,
@@ -41,6 +43,7 @@ def command(
             model,
             against=against,
             device=device,
+            runtime=runtime,
             evaluation=evaluation,
             threads=threads,
             batch=batch,
