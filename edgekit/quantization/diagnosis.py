@@ -31,7 +31,7 @@ from edgekit.quantization.planning import plan_of
 from edgekit.quantization.units import units_of, weight_of
 from edgekit.target import Target
 
-MOST_UNITS = 24
+MOST_UNITS = 64
 """How many units are measured: those whose own noise is largest."""
 
 _SAMPLES = 8

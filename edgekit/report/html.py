@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edgekit import units
 from edgekit.measurement import Interval
-from edgekit.report import story, view
+from edgekit.report import explained, story, view
 from edgekit.report.bars import Bar, allowed_range, bars
 from edgekit.report.view import Cell, Row
 from edgekit.result import Result
@@ -44,7 +44,10 @@ def render(result: Result) -> str:
         allowed_range=allowed_range,
         facts=story.facts,
         steps=result.chosen_candidate.steps,
+        layers=explained.layers([*result.declined, *result.chosen_candidate.steps]),
+        layers_note=explained.NOTE,
         left=story.left_alone(result),
+        linted=story.linted(result),
         costs=story.cost_lines(result),
         method=story.method_lines(result),
         setup=story.setup_lines(result),

@@ -6,7 +6,8 @@ import re
 
 from edgekit.errors import printable
 from edgekit.judging import Check, Verdict
-from edgekit.report import story, view
+from edgekit.report import explained, story, view
+from edgekit.report.explained import Layer
 from edgekit.report.view import Cell, Row
 from edgekit.result import Result
 
@@ -25,14 +26,20 @@ def render(result: Result) -> str:
     found = result.verdict_of(result.chosen)
     if found is not None:
         parts.append("## Budgets\n\n" + _checks(found))
+    if layers := explained.layers([*result.declined, *result.chosen_candidate.steps]):
+        parts.append("## Layers by what int8 costs there\n\n" + _layers(layers))
     if left := story.left_alone(result):
         lines = (
             f"- **{_text(item.step)}** left {_text(_places(item.where))}: {_text(item.reason)}"
             for item in left
         )
         parts.append("## What was left alone\n\n" + "\n".join(lines))
-    if result.lint:
-        lines = (f"- {_text(f'{f.severity}: {f.where}: {f.what}')}" for f in result.lint)
+    if linted := story.linted(result):
+        lines = (
+            f"- **{item.severity}**: {_text(_places(item.where))}: {_text(item.what)}"
+            + (f"; {_text(item.remedy)}" if item.remedy else "")
+            for item in linted
+        )
         parts.append("## Findings for the target\n\n" + "\n".join(lines))
     notes = (*story.method_lines(result), *result.notes)
     if notes:
@@ -63,6 +70,20 @@ def _candidates(rows: tuple[Row, ...]) -> str:
             + " | ".join(map(_cell, cells))
             + f" | {row.ruling or view.NOTHING} |"
         )
+    return "\n".join(lines)
+
+
+def _layers(layers: tuple[Layer, ...], shown: int = 10) -> str:
+    lines = [
+        "| layer | form | alone | now | int8 saves | cause | done |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in layers[:shown]:
+        cells = (one.unit, one.form, one.alone, one.now, one.saves)
+        cause = f"{one.cause}: {one.why}"
+        lines.append(f"| {' | '.join(map(_text, (*cells, cause, one.remedy)))} |")
+    more = len(layers) - shown
+    lines.append(f"\n{_text(explained.NOTE)}" + (f" {more} more cost less." if more > 0 else ""))
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgekit import units
 from edgekit.judging import left_out, usable
+from edgekit.report import explained
 from edgekit.result import Result
 
 
@@ -17,6 +18,16 @@ class Left:
     step: str
     where: tuple[str, ...]
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linted:
+    """What the lint says: how grave, the places, what they share, and what can be done."""
+
+    severity: str
+    where: tuple[str, ...]
+    what: str
+    remedy: str
 
 
 def method_lines(result: Result) -> tuple[str, ...]:
@@ -101,6 +112,18 @@ def left_alone(result: Result) -> tuple[Left, ...]:
     )
 
 
+def linted(result: Result) -> tuple[Linted, ...]:
+    """Return the findings about the chosen candidate, places with the same finding together."""
+    grouped: dict[tuple[str, str, str], list[str]] = {}
+    for found in result.lint:
+        key = (found.severity, found.what, found.remedy)
+        grouped.setdefault(key, []).append(found.where)
+    return tuple(
+        Linted(severity=severity, where=tuple(where), what=what, remedy=remedy)
+        for (severity, what, remedy), where in grouped.items()
+    )
+
+
 def cost_lines(result: Result) -> tuple[tuple[str, str, str], ...]:
     """Return (what, original, chosen) of the costs by the graph; empty where none are known."""
     before, after = result.original_cost, result.cost
@@ -120,11 +143,14 @@ def cost_lines(result: Result) -> tuple[tuple[str, str, str], ...]:
 
 
 def facts(values: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
-    """Return parameters or facts of a step as (name, value); empty ones are left out."""
+    """Return parameters or facts of a step as (name, value); empty ones are left out.
+
+    What is told in a table of its own, as explanations are, is left out, too.
+    """
     return tuple(
         (_label(name), _setting(name, value))
         for name, value in values.items()
-        if value not in ({}, (), [], None, "")
+        if value not in ({}, (), [], None, "") and name != explained.FACT
     )
 
 
