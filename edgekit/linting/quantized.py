@@ -85,7 +85,8 @@ def _weight_findings(node: ir.Node, target: Target) -> Iterator[Finding]:
     integers, scale = _constant(dequantize, 0), _constant(dequantize, 1)
     zero_point = _constant(dequantize, 2)
     again = _again(target)
-    if integers is not None and integers.dtype != np.int8:
+    taken = ("int8",) if _is_tensorrt(target) else ("int8", "int4")
+    if integers is not None and str(integers.dtype) not in taken:
         what = f"its weight is {integers.dtype}; {target.name} wants int8"
         yield at(node, _refused(target, "slow"), what, again)
     wants_zero = target.quantized.symmetric_weights
