@@ -16,7 +16,8 @@ def constant_of(value: ir.Value) -> NDArray[Any] | None:
     """Return the array that `value` always holds, None when it depends on the input.
 
     Covers: 1. an initializer, even one listed as a graph input; 2. a Constant node of numbers;
-    3. Identity of a constant; 4. DequantizeLinear of constants, per tensor or per channel.
+    3. Identity of a constant; 4. DequantizeLinear of constants, per tensor or per channel;
+    5. Cast of a constant of 4-bit integers to int8.
     """
     if value.const_value is not None and value.is_initializer():
         return value.const_value.numpy()
@@ -27,8 +28,8 @@ def constant_of(value: ir.Value) -> NDArray[Any] | None:
         return _attribute_array(node)
     if node.op_type == "Identity" and node.inputs[0] is not None:
         return constant_of(node.inputs[0])
-    if node.op_type == "DequantizeLinear":
-        return _dequantized(node)
+    if node.op_type in _COMPUTED:
+        return _COMPUTED[node.op_type](node)
     return None
 
 
@@ -99,3 +100,14 @@ def _dequantized(node: ir.Node) -> NDArray[Any] | None:
         scale, zero_point = scale.reshape(shape), zero_point.reshape(shape)
     real: NDArray[Any] = (data.astype(np.float32) - zero_point.astype(np.float32)) * scale
     return real
+
+
+def _widened(node: ir.Node) -> NDArray[Any] | None:
+    source, wanted = node.inputs[0], node.attributes.get_int("to", 0)
+    if source is None or source.dtype != ir.DataType.INT4 or wanted != ir.DataType.INT8:
+        return None
+    narrow = constant_of(source)
+    return None if narrow is None else narrow.astype(np.int8)
+
+
+_COMPUTED = {"DequantizeLinear": _dequantized, "Cast": _widened}

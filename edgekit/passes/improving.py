@@ -53,10 +53,9 @@ class Improving:
         self.techniques: dict[str, dict[str, Any]] = {}
         self._work = work
 
-    def scaled(self) -> Model:
+    def scaled(self, model: Model) -> Model:
         """Return the float model with its channels scaled where that pays."""
         work = self._work
-        model = work.model
         found, _ = scalables(infer_shapes(model).ir.graph)
         if not found:
             return model
@@ -111,12 +110,9 @@ class Improving:
                 "rounding": sum(one.weight is not None for one in fits.values()),
                 "bias correction": sum(one.bias is not None for one in fits.values()),
             }
-            self._note(name, counts[name], loss, with_it, kept=kept)
+            for one in (name, "bias correction") if kept else (name,):
+                self._note(one, counts[one], loss, with_it, kept=kept and counts[one] > 0)
             if kept:
-                if name == "rounding" and counts["bias correction"]:
-                    self._note(
-                        "bias correction", counts["bias correction"], loss, with_it, kept=True
-                    )
                 return True
             work.replan(before)
         return False

@@ -11,17 +11,19 @@ from edgekit import graph, native
 from edgekit.activations import R, stream
 from edgekit.candidate import Skip
 from edgekit.dataset import Dataset, Sample
-from edgekit.errors import CalibrationError
+from edgekit.errors import CalibrationError, ModelError
 from edgekit.graph import Model
 from edgekit.graph.shapes import infer_shapes
 from edgekit.measurement import Interval
 from edgekit.passes.contract import Context, Effort
 from edgekit.passes.improving import Improving
+from edgekit.quantization import packing
 from edgekit.quantization.calibration import Calibration
 from edgekit.quantization.emission import emit
 from edgekit.quantization.judges import Judges
 from edgekit.quantization.kernels import optimized_operators
 from edgekit.quantization.loss import Loss, losses_of
+from edgekit.quantization.packing import packed, stores_4_bits
 from edgekit.quantization.placement import (
     FLOAT,
     Search,
@@ -39,6 +41,7 @@ from edgekit.quantization.sensitivity import Trimmed, trimmed
 if TYPE_CHECKING:
     from edgekit.passes.quantize import Quantize
 
+FOUR = 4
 START_S, SAMPLE_S = 120.0, 10.0
 _PROBED_MACS = 4e9
 _FEWEST_PROBES = 8
@@ -115,7 +118,7 @@ class Quantizing:
         graph.save(self.model, self.float_file)
         self.judges = Judges.of(self.data)
         improving = Improving(self)
-        self.model = improving.scaled()
+        self.model = improving.scaled(self._holding(self.asked.weight_bits))
         self.calibration = self.calibrated(self.model, self.data)
         self.replan(self.planned(self.model, self.calibration, self.asked.method))
         search = Search(measure=lambda sets: self._latencies(sets, "screen"))
@@ -134,8 +137,11 @@ class Quantizing:
         if placement == "measured" and not self._pays(kept.enabled):
             reason = f"no int8 form is faster than float here ({len(search.tried)} tried)"
             return self._refusal(reason, kept)
+        result = self.emitted(kept.enabled)
+        if self.asked.weight_bits == FOUR and stores_4_bits(result, self.context.target):
+            result = packed(result)
         return Found(
-            model=self.emitted(kept.enabled),
+            model=result,
             plan=self.plan,
             kept=kept,
             samples=self.calibration.samples,
@@ -235,6 +241,17 @@ class Quantizing:
         sample = self.judges.samples[0]
         shapes = {name: (1, *value.shape) for name, value in sample.items()}
         return min(1.0, self.plan.macs_of(units) / max(graph.costs(self.model, shapes).macs, 1))
+
+    def _holding(self, weight_bits: int) -> Model:
+        """Return the model in an opset that can hold such weights; itself where none can."""
+        wanted = packing.OPSET
+        at_home = self.context.target.runtimes[0] == "onnxruntime"
+        if weight_bits != FOUR or self.model.opset >= wanted or not at_home:
+            return self.model
+        try:
+            return graph.convert(self.model, wanted, self.context.shapes)
+        except ModelError:
+            return self.model
 
     def _start(self, search: Search) -> tuple[Units, str]:
         """Return the units to begin with, and what decides the placement."""
