@@ -15,15 +15,15 @@ import onnx_ir as ir
 
 from edgekit import bench, graph, passes, tflite
 from edgekit.bench.evaluating import Outputs
-from edgekit.candidate import StepRecord
+from edgekit.candidate import Candidate, Skip, StepRecord
 from edgekit.dataset import Dataset, Subset
 from edgekit.devices import Device, LocalDevice
 from edgekit.errors import MissingExtraError, ModelError, OutputError, UsageError
 from edgekit.graph import Model
 from edgekit.job import Job
-from edgekit.passes import Context
+from edgekit.passes import Context, Pass
 from edgekit.runtimes import as_litert
-from edgekit.stages import apply
+from edgekit.stages import Made, apply, make_candidates
 
 FORMATS = ("onnx", "tflite")
 FLOAT_SQNR_DB, INT8_SQNR_DB = 60.0, 25.0
@@ -76,6 +76,46 @@ def check_ready(job: Job) -> None:
             found="neither ai-edge-litert nor tflite-runtime",
             remedy="pip install 'edgekit-sdk[litert]'",
         )
+
+
+def make_tflite_candidates(
+    job: Job, original: Candidate, steps: Sequence[Pass], calibration: Dataset
+) -> Made:
+    """Apply the steps but quantize, then convert what they made: as float, and as int8 if asked.
+
+    Where something was pruned, both the pruned and the unpruned model are converted. A form that
+    the converter refuses, or that LiteRT answers otherwise with, is declined with its reason.
+
+    Raises:
+        ModelError: no form at all could be made.
+    """
+    before = make_candidates(
+        job, original, [step for step in steps if step.name != "quantize"], calibration
+    )
+    pruned = [each for each in before.candidates if each.name == "prune"]
+    sources = [("", original, job.model)]
+    sources += [("prune-", each, before.models[each.name]) for each in pruned]
+    forms = [("tflite", float_form)]
+    forms += [("tflite-int8", int8_form)] * any(step.name == "quantize" for step in steps)
+    made: list[Candidate] = []
+    declined = list(before.declined)
+    for prefix, parent, model in sources:
+        for name, form in forms:
+            try:
+                exported = form(job, calibration, model)
+            except ModelError as error:
+                skip = Skip(where=f"{prefix}{name}", reason=str(error))
+                declined.append(StepRecord(name="tflite", changed=False, skipped=(skip,)))
+                continue
+            made.append(_candidate(f"{prefix}{name}", exported, parent))
+    if not made:
+        raise ModelError(
+            "no TFLite form", where=job.model.name, found=declined[-1].skipped[0].reason
+        )
+    models = {
+        each.name: job.model if each.name.startswith("tflite") else sources[-1][2] for each in made
+    }
+    return Made(candidates=tuple(made), models=models, declined=tuple(declined))
 
 
 def float_form(job: Job, calibration: Dataset, model: Model | None = None) -> Exported:
@@ -143,6 +183,17 @@ def with_fixed_shapes(job: Job, model: Model) -> Model:
         passes.Simplify(), Model(ir=editable, name=model.name), _context(job, None)
     )
     return result
+
+
+def _candidate(name: str, exported: Exported, parent: Candidate) -> Candidate:
+    return Candidate(
+        name=name,
+        file=exported.file,
+        sha256=graph.file_sha256(exported.file),
+        size_bytes=graph.file_size(exported.file),
+        steps=(*parent.steps, exported.record),
+        parent=parent.name,
+    )
 
 
 def _context(job: Job, calibration: Dataset | None) -> Context:

@@ -19,6 +19,7 @@ from edgekit.conclusion import (
     planned,
 )
 from edgekit.dataset import Dataset, held_out, open_data
+from edgekit.exporting import check_format, check_ready, make_tflite_candidates
 from edgekit.graph import Model
 from edgekit.job import (
     Conditions,
@@ -31,6 +32,7 @@ from edgekit.job import (
 from edgekit.passes import Progress
 from edgekit.release import ReleaseProfile
 from edgekit.result import Result
+from edgekit.runtimes import as_litert
 from edgekit.stages import Judge, make_candidates, measure
 
 DEFAULT_PROFILE = "quantize-only"
@@ -49,6 +51,7 @@ def optimize(
     threads: int = 1,
     batch: int = 1,
     shapes: dict[str, tuple[int, ...]] | None = None,
+    format: str = "onnx",  # noqa: A002  # what the command calls it
     out: str | Path | None = None,
     force: bool = False,
     dry_run: bool = False,
@@ -68,6 +71,8 @@ def optimize(
         threads: intra-op threads; part of the plan, since what pays at 1 may not at 2.
         batch: samples per timed inference.
         shapes: shapes of inputs with dynamic axes, for timing.
+        format: `onnx`, or `tflite`: all candidates are TFLite files for just these shapes, made by
+            onnx2tf in an environment that `EDGEKIT_ONNX2TF` names, and measured under LiteRT.
         out: folder of the bundle; `MODEL-TARGET.bundle` in the current directory by default.
         force: replace a finished bundle.
         dry_run: check everything and say what would be done, but change and measure nothing.
@@ -92,7 +97,10 @@ def optimize(
     """
     started = time.monotonic()
     file = Path(model)
+    check_format(format)
     request = _read(target, profile, budgets)
+    if format == "tflite":
+        request = replace(request, target=as_litert(request.target))
     folder = Path(out) if out is not None else Path(f"{file.stem}-{request.target.name}.bundle")
     bundle.check_out(folder, force=force)
     loaded, calibration, judged_by = _load(file, data, evaluation, request.profile, progress)
@@ -101,9 +109,12 @@ def optimize(
     )
     with open_job(file, loaded, request.target, conditions, data=calibration) as job:
         original = original_candidate(file)
+        if format == "tflite":
+            check_ready(job)
         if dry_run:
             return planned(job, request, original)
-        made = make_candidates(job, original, request.steps, calibration)
+        make = make_tflite_candidates if format == "tflite" else make_candidates
+        made = make(job, original, request.steps, calibration)
         judge = Judge(
             scorer=request.scorer,
             settled=lambda blocks: judging.settled(blocks, request.budgets),

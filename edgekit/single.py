@@ -23,6 +23,7 @@ from edgekit.job import (
 )
 from edgekit.passes import Pass, Progress
 from edgekit.pruning.selection import check_share
+from edgekit.runtimes import as_litert
 from edgekit.stages import apply, context_of
 from edgekit.target import Target
 
@@ -97,8 +98,9 @@ def prune(
     max_latency_s: float | None = None,
     ratios: Mapping[str, float] | None = None,
     criterion: str = "obs",
-    granularity: str = "channels",
+    granularity: str = "mixed",
     rounds: int = 0,
+    schedule: str = "iterative",
     ignore: Sequence[str] = (),
     target: str | None = None,
     device: str | None = None,
@@ -122,9 +124,12 @@ def prune(
         max_latency_s: latency to reach, in seconds, as measured on the device.
         ratios: share of channels that goes, by name or pattern of the layer that makes them.
         criterion: how channels are ranked; one of `edgekit.pruning.criteria.CRITERIA`.
-        granularity: what goes: `channels`; `heads`, attention loses whole heads instead of a part
-            of each; or `blocks`, whole residual blocks and layers.
+        granularity: what goes: `mixed`, channels and, where that costs less, whole residual
+            blocks; `channels` alone; `heads`, attention loses whole heads instead of a part of
+            each; or `blocks`, whole residual blocks and layers alone.
         rounds: in how many steps it is done; 0 is one, or two where less than 40% is to stay.
+        schedule: of several rounds: `iterative`, each removes the same part of what is left;
+            `polynomial`, much at first, then ever less.
         ignore: names or patterns of layers whose channels all stay.
         target: whose kernels say how counts are rounded; this machine's by default.
         device: what measures; this machine where it is of the target's kind.
@@ -159,6 +164,7 @@ def prune(
             "criterion": criterion,
             "granularity": granularity,
             "rounds": rounds,
+            "schedule": schedule,
             "ignore": tuple(ignore),
         },
     )
@@ -210,6 +216,7 @@ def _tflite(
     file: Path, target: Target, conditions: Conditions, *, data: str | Path, out: Path
 ) -> StepRecord:
     """Write the int8 TFLite form of a model."""
+    target = as_litert(target)
     conditions.progress("checking the model", 0, 0)
     loaded = graph.load(file)
     calibration = open_data(data, loaded)

@@ -12,11 +12,16 @@ from typing import Any
 from edgekit.errors import EdgekitError, UsageError
 
 SCHEMA = 1
-MODEL = "model.onnx"
+MODEL, TFLITE_MODEL = "model.onnx", "model.tflite"
 MANIFEST = "manifest.json"
 MEASUREMENTS = "measurements.json"
 _LARGEST_JSON_BYTES = 1 << 30
 _CHUNK_BYTES = 1 << 20
+
+
+def model_name(file: Path) -> str:
+    """Return what the model `file` is called in a bundle."""
+    return TFLITE_MODEL if file.suffix == ".tflite" else MODEL
 
 
 def is_finished(path: str | Path) -> bool:

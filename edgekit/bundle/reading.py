@@ -10,9 +10,11 @@ from edgekit.bundle.contents import (
     MANIFEST,
     MEASUREMENTS,
     MODEL,
+    TFLITE_MODEL,
     contents,
     json_object,
     manifest,
+    model_name,
     sha256,
 )
 from edgekit.errors import UsageError
@@ -34,7 +36,7 @@ class Bundle:
     @property
     def model(self) -> Path:
         """The model file."""
-        return self.folder / MODEL
+        return self.folder / model_name(self.result.chosen_candidate.file)
 
 
 def read(path: str | Path) -> Bundle:
@@ -82,7 +84,7 @@ def verify(path: str | Path) -> list[str]:
     problems += [f"{name}: missing" for name in sorted(set(recorded) - set(present))]
     problems += [
         f"{name}: not recorded in the manifest"
-        for name in (MODEL, MEASUREMENTS)
+        for name in (TFLITE_MODEL if TFLITE_MODEL in recorded else MODEL, MEASUREMENTS)
         if name not in recorded
     ]
     return problems

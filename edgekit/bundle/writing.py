@@ -26,16 +26,18 @@ from edgekit.bundle.contents import (
     MEASUREMENTS,
     MODEL,
     SCHEMA,
+    TFLITE_MODEL,
     contents,
     is_finished,
     manifest,
+    model_name,
     sha256,
 )
 from edgekit.candidate import Candidate
 from edgekit.errors import ModelError, OutputError
 from edgekit.result import Result, json_value
 
-_OWN_NAMES = (MODEL, MANIFEST, MEASUREMENTS)
+_OWN_NAMES = (MODEL, TFLITE_MODEL, MANIFEST, MEASUREMENTS)
 _NEW, _OLD = "new", "old"
 _CHUNK_BYTES = 1 << 20
 
@@ -183,7 +185,7 @@ def _copy_model(model_file: Path, new: Path, chosen: Candidate) -> None:
     try:
         files = graph.model_files(source)
         for file in files:
-            name = MODEL if file == files[0] else _inner(file, source.parent)
+            name = model_name(file) if file == files[0] else _inner(file, source.parent)
             target = new / name
             target.parent.mkdir(parents=True, exist_ok=True)
             with file.open("rb") as reading, target.open("xb") as writing:
@@ -192,7 +194,7 @@ def _copy_model(model_file: Path, new: Path, chosen: Candidate) -> None:
                 os.fsync(writing.fileno())
     except FileNotFoundError as error:
         raise ModelError("gone", where=str(error.filename)) from None
-    if graph.file_sha256(new / MODEL) != chosen.sha256:
+    if graph.file_sha256(new / model_name(source)) != chosen.sha256:
         raise ModelError("changed while it was measured", where=str(model_file))
 
 
@@ -215,7 +217,10 @@ def _portable(result: Result) -> Result:
     return replace(
         result,
         candidates=tuple(
-            replace(item, file=Path(MODEL if item.name == result.chosen else item.file.name))
+            replace(
+                item,
+                file=Path(model_name(item.file) if item.name == result.chosen else item.file.name),
+            )
             for item in result.candidates
         ),
     )

@@ -18,6 +18,7 @@ from edgekit.cli import options
 @options.threads
 @options.batch
 @options.shapes
+@options.file_format
 @click.option("--out", metavar="DIR", help="Bundle to write; MODEL-TARGET.bundle by default.")
 @options.force
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would be done.")
@@ -34,6 +35,7 @@ def command(
     threads: int,
     batch: int,
     shapes: tuple[str, ...],
+    file_format: str,
     out: str | None,
     json_file: str | None,
     force: bool,
@@ -55,6 +57,7 @@ def command(
             threads=threads,
             batch=batch,
             shapes=options.read_shapes(shapes),
+            format=file_format,
             out=out,
             force=force,
             dry_run=dry_run,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from edgekit.errors import UsageError
 from edgekit.target import QuantizedForm, Target
 
 
@@ -34,11 +35,20 @@ class LiteRt:
 
 
 def as_litert(target: Target) -> Target:
-    """Return `target` with the quantized form and the kernels of LiteRT in place of its own.
+    """Return `target` with LiteRT as its first runtime, and the quantized form of its kernels.
 
     Source: the LiteRT 8-bit quantization specification: activations int8 and asymmetric, weights
     int8, symmetric and per channel, biases int32.
+
+    Raises:
+        UsageError: LiteRT does not serve this kind of device.
     """
+    if LiteRt.name not in target.runtimes:
+        raise UsageError(
+            f"target {target.name} is not served by {LiteRt.name}",
+            where="--format",
+            expected=", ".join(target.runtimes),
+        )
     form = QuantizedForm(
         activations="int8",
         symmetric_activations=False,
@@ -46,5 +56,10 @@ def as_litert(target: Target) -> Target:
         quantize_residual_inputs=True,
     )
     return target.model_copy(
-        update={"runtimes": (LiteRt.name,), "quantized": form, "slow_in_int8": (), "engines": ()}
+        update={
+            "runtimes": (LiteRt.name, *(name for name in target.runtimes if name != LiteRt.name)),
+            "quantized": form,
+            "slow_in_int8": (),
+            "engines": (),
+        }
     )
