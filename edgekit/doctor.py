@@ -16,9 +16,9 @@ from typing import Literal
 
 import psutil
 
-from edgekit import native
+from edgekit import native, tflite
 from edgekit import target as targets
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, MissingExtraError
 
 Level = Literal["ok", "note", "problem"]
 _EXTRAS = {"train": ("torch", "accelerate"), "litert": ("ai_edge_litert",), "report": ("altair",)}
@@ -211,6 +211,25 @@ def _extras() -> list[Finding]:
     return found
 
 
+def _converter() -> list[Finding]:
+    subject = "TFLite converter"
+    try:
+        found = tflite.converter_version()
+    except MissingExtraError:
+        return [
+            Finding(
+                level="note",
+                subject=subject,
+                found=f"{tflite.ENVIRONMENT} is not set",
+                remedy=f"--format tflite needs it: {tflite.RECIPE}",
+            )
+        ]
+    except EdgekitError as error:
+        remedy = f"make it anew: {tflite.RECIPE}"
+        return [Finding(level="problem", subject=subject, found=str(error), remedy=remedy)]
+    return [Finding(level="ok", subject=subject, found=found)]
+
+
 _CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     _python,
     _onnxruntime,
@@ -218,4 +237,5 @@ _CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     _cpu,
     _space,
     _extras,
+    _converter,
 )

@@ -1,5 +1,12 @@
 """The TFLite form of an ONNX model, made by onnx2tf in an environment that the user names."""
 
-from edgekit.tflite.converting import ENVIRONMENT, RECIPE, Conversion, convert, converter
+from edgekit.tflite.converting import (
+    ENVIRONMENT,
+    RECIPE,
+    Conversion,
+    convert,
+    converter,
+    converter_version,
+)
 
-__all__ = ["ENVIRONMENT", "RECIPE", "Conversion", "convert", "converter"]
+__all__ = ["ENVIRONMENT", "RECIPE", "Conversion", "convert", "converter", "converter_version"]

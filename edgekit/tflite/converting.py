@@ -30,6 +30,9 @@ RECIPE = (
 )
 _PROGRAM = Path(__file__).parent / "program"
 _PACKAGE = "edgekit_int8_form"
+_OURS = frozenset(("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV"))
+_LEAST_VERSION = 2
+_ASK_S = 60.0
 _TIMEOUT_S = 1800.0
 _FILE_BYTES = 8 << 30
 _LONGEST = 300
@@ -75,6 +78,35 @@ def converter() -> str:
     return str(Path(python).absolute())
 
 
+def converter_version() -> str:
+    """Return what the user's environment has, e.g. `onnx2tf 2.6.9`.
+
+    Raises:
+        MissingExtraError: the user named none.
+        UsageError: there is no such program, or it has no onnx2tf 2.
+    """
+    python = converter()
+    ask = "import importlib.metadata as m, ai_edge_litert, flatbuffers; print(m.version('onnx2tf'))"
+    try:
+        asked = subprocess.run(
+            [python, "-c", ask],
+            capture_output=True,
+            text=True,
+            env=_variables(),
+            timeout=_ASK_S,
+            check=False,
+        )
+        said = (asked.stdout if asked.returncode == 0 else asked.stderr).strip().splitlines()
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UsageError("cannot be asked", where=python, found=str(error)) from error
+    version = said[-1] if said else "nothing"
+    if asked.returncode or int(version.partition(".")[0]) < _LEAST_VERSION:
+        raise UsageError(
+            "not an environment with onnx2tf", where=python, found=version, expected="onnx2tf 2"
+        )
+    return f"onnx2tf {version} by {python}"
+
+
 def convert(model: Model, folder: Path) -> Conversion:
     """Convert `model`, whose input shapes are all fixed, into a TFLite file in `folder`.
 
@@ -114,8 +146,6 @@ def _looks_the_same(shape: Sequence[int | str]) -> bool:
 def _run(argv: Sequence[str], folder: Path, model: Model) -> None:
     """Run a program of the environment to its end; what it says goes to `log` in the folder."""
     log = folder / "log"
-    hidden = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
-    variables = {name: value for name, value in os.environ.items() if name not in hidden}
     with log.open("wb") as stream:
         try:
             process = subprocess.Popen(
@@ -124,7 +154,7 @@ def _run(argv: Sequence[str], folder: Path, model: Model) -> None:
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 cwd=folder,
-                env={**variables, "ORT_DISABLE_TELEMETRY": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+                env=_variables(),
                 start_new_session=True,
             )
         except OSError as error:
@@ -140,6 +170,12 @@ def _run(argv: Sequence[str], folder: Path, model: Model) -> None:
             process.wait()
     if code:
         raise _refusal(_complaint(log, code), log, model)
+
+
+def _variables() -> dict[str, str]:
+    """Return the environment variables of a Python that is not ours."""
+    kept = {name: value for name, value in os.environ.items() if name not in _OURS}
+    return {**kept, "ORT_DISABLE_TELEMETRY": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _limit(pid: int) -> None:
