@@ -23,10 +23,10 @@ from edgekit.cli import options
 @click.option("--criterion", metavar="C", default="obs", show_default=True, help="Ranks channels.")
 @click.option(
     "--granularity",
-    type=click.Choice(["channels", "heads", "blocks"]),
-    default="channels",
+    type=click.Choice(["mixed", "channels", "heads", "blocks"]),
+    default="mixed",
     show_default=True,
-    help="What goes.",
+    help="What goes; mixed: channels, and residual blocks where that costs less.",
 )
 @click.option(
     "--rounds",
@@ -34,6 +34,13 @@ from edgekit.cli import options
     default=0,
     metavar="N",
     help="In how many steps it is done; 0: one, two where less than 40% is to stay.",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(["iterative", "polynomial"]),
+    default="iterative",
+    show_default=True,
+    help="Of several rounds: each removes the same part, or the first ones more.",
 )
 @click.option(
     "--ignore",
@@ -59,6 +66,7 @@ def command(
     criterion: str,
     granularity: str,
     rounds: int,
+    schedule: str,
     ignore: tuple[str, ...],
     target: str | None,
     device: str | None,
@@ -89,6 +97,7 @@ def command(
             criterion=criterion,
             granularity=granularity,
             rounds=rounds,
+            schedule=schedule,
             ignore=ignore,
             target=target,
             out=written,

@@ -3,80 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgekit.graph import Model
+from edgekit.passes.rounds import Round
 from edgekit.pruning import allocation
-from edgekit.pruning.budget import Counts, MeasuredTime, macs_cost, parameters_cost
-from edgekit.pruning.constraints import Allowed
-from edgekit.pruning.coupling import Coupling
+from edgekit.pruning.budget import Cost, Counts, MeasuredTime, macs_cost, parameters_cost
 from edgekit.pruning.latencies import measured_latency
-from edgekit.pruning.survey import Survey
 
 if TYPE_CHECKING:
     from edgekit.passes.prune import Prune
-    from edgekit.passes.shrinking import State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Round:
-    """What is known before channels are chosen.
-
-    Attributes:
-        options: counts that each of the survey's groups may keep: those that kernels like.
-        finer: as `options`, with half blocks.
-        whole: what the dense model costs, in the unit of the budget.
-        keep: share of that to keep.
-        last: no other round follows.
-    """
-
-    dense: Model
-    state: State
-    coupling: Coupling
-    options: Sequence[Allowed]
-    finer: Sequence[Allowed]
-    survey: Survey
-    whole: float
-    keep: float
-    last: bool
+SecondsOf = Callable[[Sequence[Model]], Sequence[float]]
 
 
-def plans(
-    asked: Prune,
-    here: Round,
-    seconds_of: Callable[[Sequence[Model]], Sequence[float]],
-    *,
-    timed: bool,
-) -> dict[str, Counts]:
-    """Return by name the counts to try.
+def plan(asked: Prune, here: Round, seconds_of: SecondsOf) -> tuple[str, Counts]:
+    """Return the name and the counts of the way that is tried first.
 
     Args:
         asked: the pass.
         here: see `Round`.
-        seconds_of: latencies of models on the device.
-        timed: whether it can be asked.
+        seconds_of: latencies of models on the device; called for a limit of latency alone.
 
     Raises:
         UsageError: the budget cannot be reached.
     """
     if asked.ratios:
-        return {"ratios": allocation.dense(here.options)}
-    groups, table, limit = here.survey.groups, here.survey.table, here.whole * here.keep
-    if asked.max_latency_s:
-        latency = measured_latency(here.coupling, groups, here.options, seconds_of)
-        return {
-            "by loss and latency": allocation.by_loss(table, here.options, latency, limit)
-            if table
-            else allocation.uniform(here.options, latency, limit)
-        }
-    cost = (macs_cost if asked.keep_macs else parameters_cost)(here.coupling, groups)
-    if not table:
-        return {"uniform": allocation.uniform(here.options, cost, limit)}
-    found = {"by loss": allocation.by_loss(table, here.options, cost, limit)}
-    if not here.last:
-        return found
-    found["uniform"] = allocation.uniform(here.options, cost, limit)
+        return "ratios", allocation.dense(here.options)
+    table = here.survey.table
+    cost = _cost(asked, here, seconds_of)
+    if table:
+        return "by loss", allocation.by_loss(table, here.options, cost, here.limit)
+    return "uniform", allocation.uniform(here.options, cost, here.limit)
+
+
+def other_plans(
+    asked: Prune, here: Round, seconds_of: SecondsOf, *, timed: bool
+) -> dict[str, Counts]:
+    """Return by name the counts of the other ways.
+
+    Args:
+        asked: as of `plan`.
+        here: as of `plan`.
+        seconds_of: as of `plan`.
+        timed: whether there is a device to ask.
+    """
+    groups, table, limit = here.survey.groups, here.survey.table, here.limit
+    if asked.ratios or asked.max_latency_s or not table:
+        return {}
+    cost = _cost(asked, here, seconds_of)
+    found = {"uniform": allocation.uniform(here.options, cost, limit)}
     if timed:
         latency = measured_latency(here.coupling, groups, here.options, seconds_of)
         price = MeasuredTime(latency=latency, theory=cost)
@@ -85,3 +62,9 @@ def plans(
         )
         found["by loss, in half blocks"] = allocation.by_loss(table, here.finer, cost, limit)
     return found
+
+
+def _cost(asked: Prune, here: Round, seconds_of: SecondsOf) -> Cost:
+    if asked.max_latency_s:
+        return measured_latency(here.coupling, here.survey.groups, here.options, seconds_of)
+    return (macs_cost if asked.keep_macs else parameters_cost)(here.coupling, here.survey.groups)

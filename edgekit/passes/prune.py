@@ -14,13 +14,15 @@ from edgekit.errors import UsageError
 from edgekit.graph import Model
 from edgekit.graph.costs import costs
 from edgekit.passes.contract import Context, Outcome
-from edgekit.passes.shrinking import Shrinking, State
+from edgekit.passes.rounds import State
+from edgekit.passes.shrinking import Shrinking
 from edgekit.pruning import criteria
 from edgekit.pruning.coupling import Coupling
 from edgekit.pruning.selection import check_share
 
 _BUDGETS = ("keep_macs", "keep_params", "max_latency_s", "ratios")
-_GRANULARITIES = ("channels", "heads", "blocks")
+_GRANULARITIES = ("mixed", "channels", "heads", "blocks")
+_SCHEDULES = ("iterative", "polynomial")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +40,13 @@ class Prune:
         ratios: share of channels that goes, by name or pattern of a layer.
         criterion: how channels are ranked; see `pruning.criteria`.
         ignore: names or patterns of layers whose channels all stay.
-        granularity: `channels`; `heads`: attention loses whole heads; `blocks`: residual blocks
-            and layers go whole.
+        granularity: `mixed`: channels, and before them residual blocks where that costs less for
+            the time it saves; `channels` alone; `heads`: attention loses whole heads; `blocks`:
+            residual blocks and layers go whole, and nothing else.
         rounds: in how many steps it is done, each with samples run through what is left; 0 is
             one, or two where less than 40% is to stay.
+        schedule: of several rounds: `iterative`, each removes the same part of what is left;
+            `polynomial`, much at first, then ever less.
         reconstruct: fit layers anew.
     """
 
@@ -54,8 +59,9 @@ class Prune:
     ratios: Mapping[str, float] = field(default_factory=dict)
     criterion: str = "obs"
     ignore: tuple[str, ...] = ()
-    granularity: str = "channels"
+    granularity: str = "mixed"
     rounds: int = 0
+    schedule: str = "iterative"
     reconstruct: bool = True
 
     def __post_init__(self) -> None:
@@ -72,13 +78,14 @@ class Prune:
         for layer, share in self.ratios.items():
             check_share(share, where=f"prune.ratios: {layer}")
         criteria.find(self.criterion)
-        if self.granularity not in _GRANULARITIES:
-            raise UsageError(
-                "unknown granularity",
-                where="prune.granularity",
-                found=repr(self.granularity),
-                expected=f"one of {', '.join(_GRANULARITIES)}",
-            )
+        for what, known in {"granularity": _GRANULARITIES, "schedule": _SCHEDULES}.items():
+            if getattr(self, what) not in known:
+                raise UsageError(
+                    f"unknown {what}",
+                    where=f"prune.{what}",
+                    found=repr(getattr(self, what)),
+                    expected=f"one of {', '.join(known)}",
+                )
         if self.max_latency_s < 0 or self.rounds < 0:
             raise UsageError(
                 "out of range",
@@ -101,11 +108,11 @@ class Prune:
                 found="no data",
                 remedy="give unlabelled samples with --data, or use --criterion l2",
             )
-        if self.granularity == "blocks" and not (self.keep_macs or self.max_latency_s):
+        if self.granularity == "blocks" and self.ratios:
             raise UsageError(
-                "whole blocks go by multiply-adds or latency",
-                where="granularity",
-                remedy="say how much with --keep-macs or --max-latency",
+                "blocks have no single ratios",
+                where="prune.granularity",
+                remedy="say how much with --keep-macs, --keep-params or --max-latency",
             )
         folder = context.workspace / "prune"
         folder.mkdir()
@@ -140,7 +147,14 @@ class Prune:
             "groups pruned": len(left),
             "pinned groups": len(pinned),
             "chosen": state.chosen,
-            "ways tried": work.ways,
+            "blocks removed": [block.name for block in state.gone],
+            "ways tried": {
+                one.chosen: {
+                    "change of outputs": round(one.loss, 5),
+                    "latency ratio": round(one.time, 3),
+                }
+                for one in work.ways
+            },
             "layers refitted": sum(fit.accepted for fit in state.fits),
             "counts": left,
         }
@@ -154,10 +168,11 @@ class Prune:
 def _counts(coupling: Coupling, state: State) -> tuple[dict[str, str], list[Skip]]:
     """Return by group how many channels of how many are left, and the groups left whole."""
     left, staying = {}, []
+    weights = state.model.ir.graph.initializers
     for group in coupling.free:
-        value, axis = group.producers[0]
+        value, axis = next((one for one in group.producers if one[0] in weights), ("", 0))
         ids, stays = coupling.on(value, axis), state.kept(value, axis)
-        count = len(group.channels)
+        count = len(group.channels) if value else 0
         if ids is not None and stays is not None:
             count = len(np.intersect1d(ids[stays], group.channels))
         if count < len(group.channels):

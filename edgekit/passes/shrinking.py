@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,25 +14,27 @@ from edgekit.candidate import Skip
 from edgekit.errors import UnreachableError, UsageError
 from edgekit.graph import Model
 from edgekit.passes.contract import Context, Effort
-from edgekit.passes.plans import Round, plans
+from edgekit.passes.plans import other_plans, plan
+from edgekit.passes.rounds import Round, State
+from edgekit.passes.shortening import blocks_to_remove, shorter_forms
 from edgekit.pruning import allocation, criteria, schedule
 from edgekit.pruning.analysis import couple
 from edgekit.pruning.attention import rotated
-from edgekit.pruning.blocks import blocks, twins, without
+from edgekit.pruning.blocks import twins, without
 from edgekit.pruning.budget import Counts, macs_cost, parameters_cost
 from edgekit.pruning.constraints import Allowed, constrained
 from edgekit.pruning.coupling import ChannelGroup, Coupling
 from edgekit.pruning.criteria import Scores
-from edgekit.pruning.depth import latency_shares, mac_shares, shallower
-from edgekit.pruning.effects import Effect, effect
-from edgekit.pruning.fitting import LayerFit
+from edgekit.pruning.depth import shortened
+from edgekit.pruning.effects import effect
+from edgekit.pruning.gram import SAMPLES
 from edgekit.pruning.latencies import liked
 from edgekit.pruning.merging import merged
 from edgekit.pruning.preparing import prepared
 from edgekit.pruning.reconstruction import reconstructed
 from edgekit.pruning.surgery import removed
 from edgekit.pruning.survey import Survey, parted, ranked, surveyed, turned
-from edgekit.pruning.targets import Kept, composed
+from edgekit.pruning.targets import composed
 from edgekit.pruning.unfusing import unfused
 
 if TYPE_CHECKING:
@@ -43,28 +45,6 @@ _DEEP = 0.4
 _TRIES = 2
 """How often a latency that was missed is aimed at again, a little below."""
 _CLOSER = 0.97
-_TIME_WEIGHT = 2
-"""Half the time is worth four times the change of the outputs."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """A model on its way.
-
-    Attributes:
-        kept: positions of the dense model's axes that are left.
-        turned: groups whose channels lie in the order of what they are worth.
-        fits: what became of each layer when it was last fitted.
-        effect: what the answers of held-out samples have changed; None without samples.
-        chosen: which of several ways was taken.
-    """
-
-    model: Model
-    kept: Kept
-    turned: frozenset[str] = frozenset()
-    fits: tuple[LayerFit, ...] = ()
-    effect: Effect | None = None
-    chosen: str = ""
 
 
 class Shrinking:
@@ -72,8 +52,7 @@ class Shrinking:
 
     Attributes:
         skipped: what was left alone, and why.
-        ways: those tried last, each with the change of outputs and the latency against the dense
-            model (1 where nothing was timed).
+        ways: those tried last.
     """
 
     def __init__(self, asked: Prune, context: Context, folder: Path) -> None:
@@ -83,9 +62,7 @@ class Shrinking:
         self.folder = folder
         self.skipped: list[Skip] = []
         self.criterion = criteria.find(asked.criterion)
-        self.whole = 1.0
-        self.timed = False
-        self.ways: dict[str, dict[str, float]] = {}
+        self.ways: list[State] = []
 
     def ready(self, model: Model) -> tuple[Model, dict[str, Scores]]:
         """Return the model in the form that is pruned, equal in its answers.
@@ -95,7 +72,7 @@ class Shrinking:
         """
         model, _names, refused = unfused(prepared(model), self.context.shapes)
         self.skipped.extend(refused)
-        if self.context.data is None or self.asked.granularity != "channels":
+        if self.context.data is None or self.asked.granularity not in {"mixed", "channels"}:
             return model, {}
         self.context.progress("turning attention heads", 0, 0)
         model, rotations, refused = rotated(model, self.context.data, self.folder)
@@ -115,18 +92,17 @@ class Shrinking:
             dense: as `ready` returns it.
             energies: scores that are known, by group name.
         """
+        whole, share = self._budget(dense)
         if self.asked.granularity == "blocks":
-            return self._shallower(dense)
-        self.timed = self.context.latencies_of([dense], "screen") is not None
-        share = self._share(dense)
-        state = self._in_rounds(dense, energies, share)
+            return self._shallower(dense, share)
+        state = self._in_rounds(dense, energies, whole, share)
         limit_s = self.asked.max_latency_s
         for _ in range(_TRIES if limit_s else 0):
             found_s = self._seconds([dense, state.model], "decide")[1]
             if found_s <= limit_s:
                 return state
             share *= _CLOSER * limit_s / found_s
-            state = self._in_rounds(dense, energies, share)
+            state = self._in_rounds(dense, energies, whole, share)
         if limit_s and (found_s := self._seconds([dense, state.model], "decide")[1]) > limit_s:
             raise UnreachableError(
                 "the latency was not reached",
@@ -136,76 +112,86 @@ class Shrinking:
             )
         return state
 
-    def _in_rounds(self, dense: Model, energies: Mapping[str, Scores], share: float) -> State:
-        """Return the model with this share of its cost; single ratios are cut once."""
-        rounds = self.asked.rounds or (2 if share < _DEEP else 1)
-        shares = schedule.iterative(share, 1 if self.asked.ratios else rounds)
-        state = State(model=dense, kept=_whole, turned=frozenset(energies))
-        for number, keep in enumerate(shares, start=1):
-            known = energies if number == 1 else {}
-            state = self._next(dense, state, known, keep, last=number == len(shares))
-        return state
-
-    def _share(self, dense: Model) -> float:
-        """Return the share of the dense model's cost that may stay; 1 for single ratios."""
-        if self.asked.max_latency_s:
-            (whole_s,) = self._seconds([dense])
-            self.whole, share = whole_s * 1e6, self.asked.max_latency_s / whole_s
-        elif self.asked.ratios:
-            return 1.0
-        else:
+    def _budget(self, dense: Model) -> tuple[float, float]:
+        """Return what the dense model costs, and the share that may stay; 1 for single ratios."""
+        if self.asked.ratios:
+            return 1.0, 1.0
+        if not self.asked.max_latency_s:
             measure = macs_cost if self.asked.keep_macs else parameters_cost
-            self.whole = measure(self.coupled(dense), ()).dense
-            share = self.asked.keep_macs or self.asked.keep_params
-        if share >= 1:
+            return measure(self.coupled(dense), ()).dense, (
+                self.asked.keep_macs or self.asked.keep_params
+            )
+        (whole_s,) = self._seconds([dense])
+        if self.asked.max_latency_s >= whole_s:
             raise UsageError(
                 "the model is within the budget already",
                 where="prune",
-                found=f"{self.whole:.0f} us",
+                found=f"{whole_s * 1e6:.0f} us",
                 expected=f"a limit below that, not {self.asked.max_latency_s * 1e6:.0f} us",
             )
-        return share
+        return whole_s * 1e6, self.asked.max_latency_s / whole_s
 
-    def _shallower(self, dense: Model) -> State:
-        """Remove whole residual blocks, then fit all layers to the dense model."""
-        data, asked = self.context.data, self.asked
-        if data is None:
-            raise UsageError("blocks are chosen by what they do to answers", where="--data")
-        found, refused = blocks(dense, self.context.shapes)
-        self.skipped.extend(refused)
-        if asked.max_latency_s:
-            savings = latency_shares(dense, found, self._seconds)
+    def _in_rounds(
+        self, dense: Model, energies: Mapping[str, Scores], whole: float, share: float
+    ) -> State:
+        """Return the model with this share of its cost; single ratios are cut once."""
+        rounds = self.asked.rounds or (2 if share < _DEEP else 1)
+        steps = 1 if self.asked.ratios else rounds
+        if self.asked.schedule == "polynomial":
+            _, first, *later = schedule.polynomial(1.0, share, steps + 1)
         else:
-            savings = mac_shares(dense, found, self.context.shapes)
-        depth = shallower(
-            dense,
-            found,
-            savings,
-            share=1 - self._share(dense),
-            data=data,
-            workspace=self.folder,
-            progress=partial(self.context.progress, "measuring what blocks are worth"),
+            first, *later = schedule.iterative(share, steps)
+        state, here = self._first(dense, energies, whole, first)
+        for keep in later:
+            here = self._round(dense, state, {}, whole * keep)
+            state = self._cut(here, *plan(self.asked, here, self._seconds))
+        ways = other_plans(self.asked, here, self._seconds, timed=self._timed(dense))
+        others = (self._cut(here, *way) for way in ways.items())
+        self.ways = [self._timed_state(dense, one) for one in (state, *others)]
+        return min(self.ways, key=lambda one: one.price)
+
+    def _first(
+        self, dense: Model, energies: Mapping[str, Scores], whole: float, keep: float
+    ) -> tuple[State, Round]:
+        """Return the model after the first round, and what was known before it.
+
+        It starts from the whole model, or without some residual blocks as long as that is better.
+        """
+        best: tuple[State, Round] | None = None
+        unreached: UnreachableError | None = None
+        for start in self._starts(dense, frozenset(energies), keep):
+            here = self._round(dense, start, energies, whole * keep)
+            try:
+                way = plan(self.asked, here, self._seconds)
+            except UnreachableError as error:
+                unreached = unreached or error
+                continue
+            state = self._timed_state(dense, self._cut(here, *way))
+            if best is not None and best[0].price <= state.price:
+                break
+            best = state, here
+        if best is None:
+            raise unreached or AssertionError
+        return best
+
+    def _starts(self, dense: Model, known: frozenset[str], keep: float) -> Iterator[State]:
+        yield State(model=dense, kept=_whole, turned=known)
+        if self.asked.granularity != "mixed" or self.asked.ratios or self.context.data is None:
+            return
+        for gone in shorter_forms(
+            self.asked, self.context, dense, keep, self.folder, seconds_of=self._seconds
+        ):
+            model = shortened(dense, gone, self.context.data, self.folder, samples=SAMPLES)
+            yield State(model=model, kept=_whole, turned=known, gone=gone)
+
+    def _shallower(self, dense: Model, share: float) -> State:
+        """Remove whole residual blocks, then fit all layers to the dense model."""
+        depth, skipped = blocks_to_remove(
+            self.asked, self.context, dense, share, self.folder, seconds_of=self._seconds
         )
-        self.skipped.extend(depth.skipped)
-        model = without(dense, depth.blocks)
-        fits: tuple[LayerFit, ...] = ()
-        if asked.reconstruct:
-            model, fits = reconstructed(
-                dense,
-                model,
-                _whole,
-                data,
-                self.folder,
-                twins=twins(dense, depth.blocks),
-                progress=partial(self.context.progress, "refitting"),
-            )
-        return State(
-            model=model,
-            kept=_whole,
-            fits=fits,
-            effect=effect(dense, model, parted(data)[1], self.folder),
-            chosen=", ".join(block.name for block in depth.blocks),
-        )
+        self.skipped.extend(skipped)
+        state = State(model=without(dense, depth.blocks), kept=_whole, gone=depth.blocks)
+        return self._refitted(dense, state)
 
     def _seconds(self, models: Sequence[Model], effort: Effort = "screen") -> list[float]:
         """Return the latencies of models on the device."""
@@ -220,10 +206,20 @@ class Shrinking:
             )
         return [one.value for one in found]
 
-    def _next(
-        self, dense: Model, state: State, energies: Mapping[str, Scores], keep: float, *, last: bool
-    ) -> State:
-        """Remove some more, and refit; of several ways the best is taken."""
+    def _timed(self, dense: Model) -> bool:
+        return self.context.latencies_of([dense], "screen") is not None
+
+    def _timed_state(self, dense: Model, state: State) -> State:
+        """Return the state with its latency, where that is to be known."""
+        if self.asked.ratios or not self._timed(dense):
+            return state
+        whole, left = self._seconds([dense, state.model], "decide")
+        return replace(state, time=left / whole)
+
+    def _round(
+        self, dense: Model, state: State, energies: Mapping[str, Scores], limit: float
+    ) -> Round:
+        """Find out what must be known before more is removed."""
         coupling = self.coupled(state.model)
         groups = coupling.free
         multiple = self.context.target.channel_multiple
@@ -242,19 +238,15 @@ class Shrinking:
             for group in groups
             if group.name in state.turned
         }
-        here = Round(
+        return Round(
             dense=dense,
             state=state,
             coupling=coupling,
             options=options,
             finer=finer,
             survey=self._survey(coupling, groups, finer, energies or in_order),
-            whole=self.whole,
-            keep=keep,
-            last=last,
+            limit=limit,
         )
-        ways = plans(self.asked, here, self._seconds, timed=self.timed)
-        return self._best(dense, [self._cut(here, *way) for way in ways.items()])
 
     def _survey(
         self,
@@ -279,42 +271,34 @@ class Shrinking:
             progress=partial(self.context.progress, "measuring what channels are worth"),
         )
 
-    def _best(self, dense: Model, tried: Sequence[State]) -> State:
-        """Return the way that changes answers least for the time it saves."""
-        losses = [one.effect.loss if one.effect else 0.0 for one in tried]
-        times = [1.0] * len(tried)
-        if len(tried) > 1 and self.timed:
-            models = [dense, *(one.model for one in tried)]
-            seconds = self._seconds(models, "decide")
-            times = [one / seconds[0] for one in seconds[1:]]
-        self.ways = {
-            one.chosen: {"change of outputs": round(loss, 5), "latency ratio": round(time, 3)}
-            for one, loss, time in zip(tried, losses, times, strict=True)
-        }
-        worth = [loss * time**_TIME_WEIGHT for loss, time in zip(losses, times, strict=True)]
-        return tried[int(np.argmin(worth))]
-
-    def _cut(self, here: Round, plan: str, counts: Counts) -> State:
+    def _cut(self, here: Round, way: str, counts: Counts) -> State:
         """Return the model with these counts, refitted, and what that does to its answers."""
         coupling, survey, state = here.coupling, here.survey, here.state
         keep = allocation.flags(coupling, survey.groups, survey.scores, counts)
         if self.asked.criterion == "redundancy":
             coupling = replace(coupling, model=merged(coupling, survey.groups, keep))
-        model = removed(coupling, keep)
         kept = composed(state.kept, partial(coupling.kept, keep=keep))
-        data, fits, found = self.context.data, state.fits, None
-        if data is not None and self.asked.reconstruct:
+        model = removed(coupling, keep)
+        return self._refitted(here.dense, replace(state, model=model, kept=kept, chosen=way))
+
+    def _refitted(self, dense: Model, state: State) -> State:
+        """Fit what is left to the dense model, and see what the answers have changed."""
+        data = self.context.data
+        if data is None:
+            return state
+        if self.asked.reconstruct:
             model, fits = reconstructed(
-                here.dense,
-                model,
-                kept,
+                dense,
+                state.model,
+                state.kept,
                 data,
                 self.folder,
-                progress=partial(self.context.progress, f"refitting ({plan})"),
+                twins=twins(dense, state.gone),
+                progress=partial(self.context.progress, "refitting"),
             )
-        if data is not None:
-            found = effect(here.dense, model, parted(data)[1], self.folder)
-        return replace(state, model=model, kept=kept, fits=fits, effect=found, chosen=plan)
+            state = replace(state, model=model, fits=fits)
+        held_out = parted(data)[1]
+        return replace(state, effect=effect(dense, state.model, held_out, self.folder))
 
 
 def _whole(_value: str, _axis: int) -> None:

@@ -9,7 +9,7 @@ what they change; the order here is the lazy greedy one of Minoux 1978.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from edgekit.pruning.reconstruction import reconstructed
 from edgekit.pruning.survey import parted
 
 FITTED_SAMPLES = 256
+_WORK_MACS = 1e12
 _ROUNDING = 1e-9
 
 
@@ -58,7 +59,7 @@ class Depth:
     @property
     def blocks(self) -> tuple[Block, ...]:
         """The blocks that go; one within another of them is not listed."""
-        return _outermost([removal.block for removal in self.removals])
+        return outermost([removal.block for removal in self.removals])
 
 
 def shallower(
@@ -73,13 +74,10 @@ def shallower(
 ) -> Depth:
     """Return the blocks to remove until `share` of the model is gone.
 
-    Greedy: the block goes whose removal, on top of what is gone, adds the least loss for what it
-    saves. What a block added when it was last tried is taken as the least that it adds now.
-
     Args:
         model: dense, with constants as initializers.
         candidates: blocks of it.
-        savings: by block name the share of the model that it is, of `mac_shares` or
+        savings: by block name the share of the model that it is, of `cost_shares` or
             `latency_shares`; a block that saves nothing stays.
         share: above 0.
         data: unlabelled; every fifth sample is held out.
@@ -92,21 +90,72 @@ def shallower(
     """
     paying = [block for block in candidates if savings[block.name] > 0]
     _check_reachable(paying, savings, share)
-    rounds = len(paying) * (len(paying) + 1) // 2
+    alone: dict[str, Effect] = {}
+    removals = tuple(
+        greedy_removals(
+            model,
+            paying,
+            savings,
+            share=share,
+            data=data,
+            workspace=workspace,
+            alone=alone,
+            progress=progress,
+        )
+    )
+    gone = [removal.block for removal in removals]
+    staying = {
+        block.name: f"it changes the outputs by {alone[block.name].loss:.1%} of their variance"
+        for block in _left(paying, gone)
+    } | {block.name: "nothing is saved by it" for block in candidates if block not in paying}
+    return Depth(
+        removals=removals,
+        alone=alone,
+        skipped=tuple(Skip(where=name, reason=reason) for name, reason in staying.items()),
+    )
+
+
+def greedy_removals(
+    model: Model,
+    candidates: Sequence[Block],
+    savings: Mapping[str, float],
+    *,
+    share: float,
+    data: Dataset,
+    workspace: Path,
+    alone: dict[str, Effect] | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Removal]:
+    """Yield blocks to remove, one on top of the other, until `share` of the model is gone.
+
+    Greedy: the block goes whose removal, on top of what is gone, adds the least loss for what it
+    saves. What a block added when it was last tried is taken as the least that it adds now.
+
+    Args:
+        model: as of `shallower`.
+        candidates: those of its blocks that save something.
+        savings: as of `shallower`.
+        share: as of `shallower`.
+        data: as of `shallower`.
+        workspace: as of `shallower`.
+        alone: is filled with what the removal of each candidate alone does.
+        progress: as of `shallower`.
+    """
+    rounds = len(candidates) * (len(candidates) + 1) // 2
     tried = 0
 
-    def effect_of(removed: Sequence[Block]) -> Effect:
+    def effect_of(gone: Sequence[Block]) -> Effect:
         nonlocal tried
-        found = _effect(model, removed, data, workspace)
+        found = _effect(model, gone, data, workspace)
         tried += 1
         if progress is not None:
             progress(tried, rounds)
         return found
 
-    alone = {block.name: effect_of([block]) for block in paying}
-    added = {name: effect.loss for name, effect in alone.items()}
-    fresh = dict(alone)
-    removals: list[Removal] = []
+    fresh = {block.name: effect_of([block]) for block in candidates}
+    if alone is not None:
+        alone.update(fresh)
+    added = {name: effect.loss for name, effect in fresh.items()}
     gone: list[Block] = []
     saved = loss = 0.0
 
@@ -114,33 +163,69 @@ def shallower(
         more = min(_saved([*gone, block], savings), share) - saved
         return added[block.name] / max(more, _ROUNDING)
 
-    while saved < share - _ROUNDING:
-        best = min(_left(paying, gone), key=price)
+    while saved < share - _ROUNDING and (left := _left(candidates, gone)):
+        best = min(left, key=price)
         if best.name not in fresh:
             fresh[best.name] = effect_of([*gone, best])
             added[best.name] = fresh[best.name].loss - loss
             continue
         gone.append(best)
         saved, loss = _saved(gone, savings), fresh[best.name].loss
-        removals.append(Removal(block=best, saved=saved, effect=fresh[best.name]))
+        yield Removal(block=best, saved=saved, effect=fresh[best.name])
         fresh = {}
-    staying = {
-        block.name: f"it changes the outputs by {alone[block.name].loss:.1%} of their variance"
-        for block in _left(paying, gone)
-    } | {block.name: "nothing is saved by it" for block in candidates if block not in paying}
-    return Depth(
-        removals=tuple(removals),
-        alone=alone,
-        skipped=tuple(Skip(where=name, reason=reason) for name, reason in staying.items()),
-    )
 
 
-def mac_shares(
-    model: Model, candidates: Sequence[Block], shapes: dict[str, tuple[int, ...]]
+def affordable(model_macs: int, candidates: Sequence[Block]) -> bool:
+    """Say whether trying each of the blocks takes no more than about half a minute."""
+    return len(candidates) * model_macs * (2 * FITTED_SAMPLES + 2 * SAMPLES) <= _WORK_MACS
+
+
+def outermost(removed: Sequence[Block]) -> tuple[Block, ...]:
+    """Return the blocks that are not within another one."""
+    return tuple(block for block in removed if not any(_within(block, one) for one in removed))
+
+
+def shortened(
+    model: Model, gone: Sequence[Block], data: Dataset, workspace: Path, *, samples: int
+) -> Model:
+    """Return the model without these blocks, what is before them fitted to make up for them.
+
+    Args:
+        model: dense.
+        gone: blocks of it.
+        data: unlabelled.
+        workspace: for temporary files.
+        samples: at most so many of the data are used.
+    """
+    reduced, others = without(model, gone), twins(model, gone)
+    if others:
+        reduced, _ = reconstructed(
+            model,
+            reduced,
+            lambda _name, _axis: None,
+            data,
+            workspace,
+            samples=samples,
+            twins=others,
+            twins_only=True,
+        )
+    return reduced
+
+
+def cost_shares(
+    model: Model,
+    candidates: Sequence[Block],
+    shapes: dict[str, tuple[int, ...]],
+    *,
+    parameters: bool = False,
 ) -> dict[str, float]:
-    """Return by block the share of the model's multiply-adds that it is."""
-    total = max(costs(model, shapes).macs, 1)
-    return {block.name: block.macs / total for block in candidates}
+    """Return by block the share of the model's multiply-adds, or parameters, that it is."""
+    if not parameters:
+        total = max(costs(model, shapes).macs, 1)
+        return {block.name: block.macs / total for block in candidates}
+    whole = max(costs(model, shapes).parameters, 1)
+    rest = (costs(without(model, [block]), shapes).parameters for block in candidates)
+    return {block.name: 1 - left / whole for block, left in zip(candidates, rest, strict=True)}
 
 
 def latency_shares(
@@ -174,12 +259,7 @@ def _check_reachable(
 
 
 def _saved(removed: Sequence[Block], savings: Mapping[str, float]) -> float:
-    return sum(savings[block.name] for block in _outermost(removed))
-
-
-def _outermost(removed: Sequence[Block]) -> tuple[Block, ...]:
-    """Return the blocks that are not within another one."""
-    return tuple(block for block in removed if not any(_within(block, one) for one in removed))
+    return sum(savings[block.name] for block in outermost(removed))
 
 
 def _left(candidates: Sequence[Block], gone: Sequence[Block]) -> list[Block]:
@@ -197,17 +277,5 @@ def _within(block: Block, other: Block) -> bool:
 def _effect(model: Model, removed: Sequence[Block], data: Dataset, workspace: Path) -> Effect:
     """Return what a removal does once the layers before the removed blocks are fitted anew."""
     fitted, held_out = parted(data)
-    reduced = without(model, removed)
-    others = twins(model, removed)
-    if others:
-        reduced, _ = reconstructed(
-            model,
-            reduced,
-            lambda _name, _axis: None,
-            fitted,
-            workspace,
-            samples=FITTED_SAMPLES,
-            twins=others,
-            twins_only=True,
-        )
+    reduced = shortened(model, removed, fitted, workspace, samples=FITTED_SAMPLES)
     return effect(model, reduced, held_out, workspace, samples=SAMPLES)

@@ -19,7 +19,7 @@ BLOCKS = 3
 
 
 def residual_network():
-    """A stem, three residual blocks of which the last ones hardly change anything, and a head."""
+    """A stem, three residual blocks each of which changes less than the one before, and a head."""
     rng = np.random.default_rng(0)
 
     def weight(name, *shape, scale=1.0):
@@ -102,7 +102,7 @@ def test_half_of_the_work_goes_and_refitting_gives_answers_back(model, context):
 
 
 def test_rounds_reach_the_same_budget(model, context):
-    outcome = passes.Prune(keep_macs=0.5, rounds=2).apply(model, context)
+    outcome = passes.Prune(keep_macs=0.5, rounds=2, schedule="polynomial").apply(model, context)
     assert macs(outcome.model) <= 0.5 * macs(model)
     assert all("->" in text for text in outcome.facts["counts"].values())
 
@@ -119,7 +119,34 @@ def test_whole_blocks_go(model, context):
     assert macs(outcome.model) <= 0.7 * macs(model)
     adds = sum(node.op_type == "Add" for node in outcome.model.ir.graph)
     assert adds == BLOCKS - 1
-    assert outcome.facts["chosen"] in {"add1", "add2"}
+    (gone,) = outcome.facts["blocks removed"]
+    assert gone in {"add1", "add2"}
+    fewer = passes.Prune(keep_params=0.7, granularity="blocks").apply(model, context)
+    assert graph.costs(fewer.model, SHAPES).parameters <= 0.7 * (
+        graph.costs(model, SHAPES).parameters
+    )
+
+
+def test_blocks_go_where_channels_do_not_reach(model, context):
+    outcome = passes.Prune(keep_macs=0.5, ignore=("conv*",)).apply(model, context)
+    assert macs(outcome.model) <= 0.5 * macs(model)
+    assert set(outcome.facts["blocks removed"]) <= {"add0", "add1", "add2"}
+    assert "16 -> 0" in outcome.facts["counts"].values()
+    with pytest.raises(UsageError, match="cannot be reached by removing channels"):
+        passes.Prune(keep_macs=0.5, ignore=("conv*",), granularity="channels").apply(model, context)
+
+
+def test_a_block_goes_where_that_costs_less_than_channels_for_its_time(model, context):
+    """A device on which every node doubles the time, whatever it computes."""
+
+    def latencies_of(models, _effort):
+        found = [1e-6 * 2.0 ** len(one.ir.graph) for one in models]
+        return [Interval(low=s, value=s, high=s, confidence=0.95) for s in found]
+
+    timed = replace(context, latencies_of=latencies_of)
+    outcome = passes.Prune(keep_macs=0.6).apply(model, timed)
+    assert outcome.facts["blocks removed"]
+    assert outcome.facts["ways tried"][outcome.facts["chosen"]]["latency ratio"] < 1
 
 
 def test_latency_is_reached_by_what_was_measured(model, context):
@@ -151,8 +178,10 @@ def test_without_samples_weights_decide_and_nothing_is_refitted(model, context):
 def test_what_cannot_be_meant_is_refused(model, context):
     with pytest.raises(UsageError, match="unknown granularity"):
         passes.Prune(keep_macs=0.5, granularity="atoms").apply(model, context)
-    with pytest.raises(UsageError, match="whole blocks go by"):
-        passes.Prune(keep_params=0.5, granularity="blocks").apply(model, context)
+    with pytest.raises(UsageError, match="unknown schedule"):
+        passes.Prune(keep_macs=0.5, schedule="cosine").apply(model, context)
+    with pytest.raises(UsageError, match="no single ratios"):
+        passes.Prune(ratios={"conv01": 0.5}, granularity="blocks").apply(model, context)
 
 
 def test_single_ratios_are_cut_once_whatever_the_rounds(model, context):

@@ -13,7 +13,7 @@ from edgekit.graph import Model
 from edgekit.graph.surgery import name_nodes
 from edgekit.pruning.analysis import couple
 from edgekit.pruning.blocks import blocks, twins, without
-from edgekit.pruning.depth import latency_shares, mac_shares, shallower
+from edgekit.pruning.depth import latency_shares, cost_shares, shallower
 from edgekit.pruning.reconstruction import reconstructed
 from edgekit.pruning.surgery import removed
 
@@ -86,7 +86,7 @@ def data():
 
 
 def test_what_is_missed_least_goes_first(model, found, data, tmp_path):
-    savings = mac_shares(model, found, SHAPES)
+    savings = cost_shares(model, found, SHAPES)
     assert sum(savings.values()) == pytest.approx(0.8)
     seen = []
     depth = shallower(
@@ -132,7 +132,7 @@ def test_latency_is_measured_against_the_whole_model(model, found):
 
 @pytest.mark.parametrize("share", [0.0, 0.9])
 def test_a_share_out_of_reach_is_told(model, found, data, tmp_path, share):
-    savings = mac_shares(model, found, SHAPES)
+    savings = cost_shares(model, found, SHAPES)
     with pytest.raises(UsageError, match=r"at most 80\.0%"):
         shallower(model, found, savings, share=share, data=data, workspace=tmp_path)
 

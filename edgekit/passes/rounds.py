@@ -1,0 +1,71 @@
+"""What the pass prune knows on its way from a dense model to a smaller one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgekit.graph import Model
+from edgekit.pruning.blocks import Block
+from edgekit.pruning.constraints import Allowed
+from edgekit.pruning.coupling import Coupling
+from edgekit.pruning.effects import Effect
+from edgekit.pruning.fitting import LayerFit
+from edgekit.pruning.survey import Survey
+from edgekit.pruning.targets import Kept
+
+_TIME_WEIGHT = 2
+"""Half the time is worth four times the change of the outputs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A model on its way.
+
+    Attributes:
+        kept: positions of the dense model's axes that are left.
+        gone: residual blocks that are gone.
+        turned: groups whose channels lie in the order of what they are worth.
+        fits: what became of each layer when it was last fitted.
+        effect: what the answers of held-out samples have changed; None without samples.
+        time: latency against the dense model; 1 where it was not measured.
+        chosen: which of several ways was taken.
+    """
+
+    model: Model
+    kept: Kept
+    gone: tuple[Block, ...] = ()
+    turned: frozenset[str] = frozenset()
+    fits: tuple[LayerFit, ...] = ()
+    effect: Effect | None = None
+    time: float = 1.0
+    chosen: str = ""
+
+    @property
+    def loss(self) -> float:
+        """What the answers have changed; 0 without samples."""
+        return self.effect.loss if self.effect else 0.0
+
+    @property
+    def price(self) -> float:
+        """The change of the answers for the time that is left: of several ways the least."""
+        return self.loss * self.time**_TIME_WEIGHT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What is known before channels are chosen.
+
+    Attributes:
+        options: counts that each of the survey's groups may keep: those that kernels like.
+        finer: as `options`, with half blocks.
+        limit: what may be left, in the unit of the budget.
+    """
+
+    dense: Model
+    state: State
+    coupling: Coupling
+    options: Sequence[Allowed]
+    finer: Sequence[Allowed]
+    survey: Survey
+    limit: float
