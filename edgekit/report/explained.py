@@ -6,9 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from edgekit.candidate import StepRecord
@@ -17,10 +15,12 @@ from edgekit.errors import printable
 FACT = "explained"
 """The fact of a step that holds the explanation."""
 
-_SHOWN = 12
+NOTHING = "-"
+_SHOWN = 10
 NOTE = (
     "Alone: signal to noise of the outputs when this layer alone is in plain int8 (min-max "
-    "ranges, nothing done about it); now: alone in the form that was chosen. Less is worse."
+    "ranges, nothing done about it); now: alone in the form that was chosen. Less is worse. Prices "
+    "are of one layer within the whole, screened, not judged."
 )
 
 
@@ -36,7 +36,7 @@ class Layer:
     cause: str
     why: str
     remedy: str
-    saves: str
+    price: str
 
 
 def layers(steps: Iterable[StepRecord]) -> tuple[Layer, ...]:
@@ -47,47 +47,46 @@ def layers(steps: Iterable[StepRecord]) -> tuple[Layer, ...]:
     return tuple(_layer(one) for one in found)
 
 
-def table(record: StepRecord) -> RenderableType:
-    """Return the layers that cost most as a table, each cause in a line of its own."""
+def listing(record: StepRecord) -> RenderableType:
+    """Return the layers that cost most, two lines each: figures, then cause and remedy."""
     found = layers((record,))
     if not found:
         return Text("nothing to explain: no layer of it can be quantized")
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("layer", "form", "alone", "now", "saves", "cause and remedy"):
-        right = name in {"alone", "now", "saves"}
-        shown.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=right)
-    for one in found[:_SHOWN]:
-        shown.add_row(
-            Text(printable(one.unit)),
-            one.form,
-            one.alone,
-            one.now,
-            one.saves,
-            Text.assemble(
-                (one.cause, "bold"),
-                printable(f": {one.why}"),
-                (printable(f" → {one.remedy}") if one.remedy else "", "green"),
-            ),
+    lines: list[Text] = []
+    for place, one in enumerate(found[:_SHOWN], start=1):
+        figures = f"{one.form}, alone {one.alone}"
+        figures += f", now {one.now}" if one.now != NOTHING else ""
+        figures += f", {one.price}" if one.price else ""
+        lines.append(Text.assemble(f"{place:2}  ", (printable(one.unit), "bold"), f"  {figures}"))
+        done = f"; {one.remedy}" if one.remedy else ""
+        lines.append(
+            Text.assemble("    ", (one.cause, "yellow"), printable(f": {one.why}"), printable(done))
         )
     more = len(found) - _SHOWN
-    return Group(
-        shown, *([Text(f"... and {more} more that cost less")] if more > 0 else []), Text(NOTE)
-    )
+    if more > 0:
+        lines.append(Text(f"and {more} more that cost less", style="dim"))
+    return Group(Text("Layers by what int8 costs there"), *lines, Text(NOTE, style="dim"))
 
 
 def _layer(one: Mapping[str, Any]) -> Layer:
-    saves = one.get("saves_us")
     return Layer(
         unit=str(one["unit"]),
         kind=str(one["kind"]),
         form="int8" if one["int8"] else "float",
         alone=_decibels(one.get("loss_db")),
-        now=_decibels(one.get("now_db")) if one["int8"] else "-",
+        now=_decibels(one.get("now_db")) if one["int8"] else NOTHING,
         cause=str(one["cause"]),
         why=str(one["why"]),
         remedy=str(one.get("remedy") or ""),
-        saves="-" if saves is None else f"{saves:+.1f} µs",
+        price=_price(one.get("saves_us")),
     )
+
+
+def _price(saves_us: float | None) -> str:
+    """Say what int8 is worth in time; empty where that was not measured."""
+    if saves_us is None:
+        return ""
+    return f"int8 {'saves' if saves_us >= 0 else 'costs'} {abs(saves_us):.1f} µs"
 
 
 def _decibels(value: float | None) -> str:

@@ -75,11 +75,11 @@ def _candidates(rows: tuple[Row, ...]) -> str:
 
 def _layers(layers: tuple[Layer, ...], shown: int = 10) -> str:
     lines = [
-        "| layer | form | alone | now | int8 saves | cause | done |",
+        "| layer | form | alone | now | price | cause | done |",
         "|---|---|---|---|---|---|---|",
     ]
     for one in layers[:shown]:
-        cells = (one.unit, one.form, one.alone, one.now, one.saves)
+        cells = (one.unit, one.form, one.alone, one.now, one.price)
         cause = f"{one.cause}: {one.why}"
         lines.append(f"| {' | '.join(map(_text, (*cells, cause, one.remedy)))} |")
     more = len(layers) - shown

@@ -54,7 +54,7 @@ def test_the_page_lists_layers_worst_first(told):
     assert "<b>outlier channel</b>: channel 5 of t reaches 50 times the others" in section
     assert "channels scaled" in section
     assert "12.0 dB" in section
-    assert "+12.3 µs" in section
+    assert "int8 saves 12.3 µs" in section
     assert "4 layers that cost less" in section
     assert "'figures'" not in page
 
@@ -73,7 +73,7 @@ def test_without_an_explanation_there_is_no_section(result):
 
 def test_the_terminal_shows_the_first(capsys):
     record = StepRecord(name="quantize", facts={explained.FACT: [layer("conv1"), layer("conv2")]})
-    Console(width=160).print(explained.table(record))
+    Console(width=160).print(explained.listing(record))
     lines = capsys.readouterr().out
     assert lines.index("conv1") < lines.index("conv2")
     assert "outlier channel: channel 5 of t reaches 50 times the others" in lines
@@ -81,7 +81,7 @@ def test_the_terminal_shows_the_first(capsys):
 
 
 def test_nothing_to_explain(capsys):
-    Console().print(explained.table(StepRecord(name="quantize")))
+    Console().print(explained.listing(StepRecord(name="quantize")))
     assert "nothing to explain" in capsys.readouterr().out
 
 
