@@ -136,7 +136,7 @@ class Prune:
         unfitted = [
             Skip(where=fit.node, reason=f"not refitted: {fit.reason}")
             for fit in state.fits
-            if not fit.accepted
+            if not (fit.accepted or fit.exact)
         ]
         before, after = (costs(one, work.context.shapes) for one in (dense, state.model))
         facts: dict[str, Any] = {
@@ -158,6 +158,8 @@ class Prune:
             "layers refitted": sum(fit.accepted for fit in state.fits),
             "counts": left,
         }
+        if state.seconds is not None:
+            facts["latency reached, us"] = round(state.seconds * 1e6, 1)
         if state.effect is not None:
             facts["change of held-out outputs"] = round(state.effect.loss, 5)
             facts["equal held-out answers"] = round(state.effect.agreement, 4)

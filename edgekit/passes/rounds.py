@@ -29,6 +29,7 @@ class State:
         fits: what became of each layer when it was last fitted.
         effect: what the answers of held-out samples have changed; None without samples.
         time: latency against the dense model; 1 where it was not measured.
+        seconds: latency, where one was asked for.
         chosen: which of several ways was taken.
     """
 
@@ -39,6 +40,7 @@ class State:
     fits: tuple[LayerFit, ...] = ()
     effect: Effect | None = None
     time: float = 1.0
+    seconds: float | None = None
     chosen: str = ""
 
     @property

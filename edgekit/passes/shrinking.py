@@ -97,20 +97,23 @@ class Shrinking:
             return self._shallower(dense, share)
         state = self._in_rounds(dense, energies, whole, share)
         limit_s = self.asked.max_latency_s
-        for _ in range(_TRIES if limit_s else 0):
-            found_s = self._seconds([dense, state.model], "decide")[1]
+        if not limit_s:
+            return state
+        found_s = self._seconds([dense, state.model], "decide")[1]
+        for _ in range(_TRIES):
             if found_s <= limit_s:
-                return state
+                break
             share *= _CLOSER * limit_s / found_s
             state = self._in_rounds(dense, energies, whole, share)
-        if limit_s and (found_s := self._seconds([dense, state.model], "decide")[1]) > limit_s:
-            raise UnreachableError(
-                "the latency was not reached",
-                where="prune",
-                found=f"{found_s * 1e6:.0f} us",
-                expected=f"at most {limit_s * 1e6:.0f} us",
-            )
-        return state
+            found_s = self._seconds([dense, state.model], "decide")[1]
+        if found_s <= limit_s:
+            return replace(state, seconds=found_s)
+        raise UnreachableError(
+            "the latency was not reached",
+            where="prune",
+            found=f"{found_s * 1e6:.0f} us",
+            expected=f"at most {limit_s * 1e6:.0f} us",
+        )
 
     def _budget(self, dense: Model) -> tuple[float, float]:
         """Return what the dense model costs, and the share that may stay; 1 for single ratios."""
@@ -275,7 +278,7 @@ class Shrinking:
         """Return the model with these counts, refitted, and what that does to its answers."""
         coupling, survey, state = here.coupling, here.survey, here.state
         keep = allocation.flags(coupling, survey.groups, survey.scores, counts)
-        if self.asked.criterion == "redundancy":
+        if self.criterion.merges:
             coupling = replace(coupling, model=merged(coupling, survey.groups, keep))
         kept = composed(state.kept, partial(coupling.kept, keep=keep))
         model = removed(coupling, keep)

@@ -35,6 +35,11 @@ class LayerFit:
     accepted: bool
     reason: str
 
+    @property
+    def exact(self) -> bool:
+        """The sliced weights already make what they should."""
+        return self.before <= _EXACT
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:

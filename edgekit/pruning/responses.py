@@ -34,7 +34,8 @@ class Response:
     def __call__(self, values: Array) -> Array:
         """Return the activation of `values`, in their shape and type."""
         made = _FUNCTIONS[self.operator](values, *self.parameters)
-        return (values * made if self.gating else made).astype(values.dtype, copy=False)
+        found: Array = values * made if self.gating else made
+        return found.astype(values.dtype, copy=False)
 
 
 RELU = Response(operator="Relu")
@@ -106,7 +107,8 @@ def _gelu(x: Array) -> Array:
 
 
 def _hard_sigmoid(x: Array, alpha: float, beta: float) -> Array:
-    return np.clip(alpha * x + beta, 0, 1)
+    made: Array = np.clip(alpha * x + beta, 0, 1)
+    return made
 
 
 _FUNCTIONS: dict[str, Callable[..., Array]] = {

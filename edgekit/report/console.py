@@ -193,8 +193,12 @@ def record(found: StepRecord) -> RenderableType:
     table.add_column("channels", justify="right")
     for name, change in counts.items():
         table.add_row(_text(name), _text(str(change)))
-    scalars = {n: value for n, value in found.facts.items() if isinstance(value, str | int | float)}
-    lines = [_text(f"{name}: {text}") for name, text in story.facts(scalars)]
+    shown = {
+        name: ", ".join(value) if isinstance(value, list) else value
+        for name, value in found.facts.items()
+        if value and isinstance(value, str | int | float | list)
+    }
+    lines = [_text(f"{name}: {text}") for name, text in story.facts(shown)]
     skips = [_text(f"left alone: {skip.where}: {skip.reason}") for skip in found.skipped]
     more = len(skips) - _SHOWN_SKIPS
     return Group(

@@ -27,6 +27,7 @@ class ActivationAware:
 
     name: ClassVar[str] = "activation"
     needs: ClassVar[Need] = "moments"
+    merges: ClassVar[bool] = False
 
     def score(self, group: ChannelGroup, evidence: Evidence) -> Scores:
         """See `Criterion`."""

@@ -27,6 +27,7 @@ class BatchNormScale:
 
     name: ClassVar[str] = "batchnorm"
     needs: ClassVar[Need] = "weights"
+    merges: ClassVar[bool] = False
 
     def score(self, group: ChannelGroup, evidence: Evidence) -> Scores:
         """See `Criterion`."""

@@ -19,10 +19,12 @@ class Criterion(Protocol):
     Attributes:
         name: as users write it.
         needs: what must be measured before it can tell.
+        merges: what it lets go has a twin that stays and can take over what it did.
     """
 
     name: ClassVar[str]
     needs: ClassVar[Need]
+    merges: ClassVar[bool]
 
     def score(self, group: ChannelGroup, evidence: Evidence) -> Scores:
         """Return one number a channel, shape (len(group.channels),); higher = keep.

@@ -18,6 +18,7 @@ class MagnitudeL1:
 
     name: ClassVar[str] = "l1"
     needs: ClassVar[Need] = "weights"
+    merges: ClassVar[bool] = False
 
     def score(self, group: ChannelGroup, evidence: Evidence) -> Scores:
         """See `Criterion`."""
@@ -30,6 +31,7 @@ class MagnitudeL2:
 
     name: ClassVar[str] = "l2"
     needs: ClassVar[Need] = "weights"
+    merges: ClassVar[bool] = False
 
     def score(self, group: ChannelGroup, evidence: Evidence) -> Scores:
         """See `Criterion`."""

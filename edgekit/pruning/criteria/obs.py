@@ -43,6 +43,7 @@ class BlockObs:
 
     name: ClassVar[str] = "obs"
     needs: ClassVar[Need] = "grams"
+    merges: ClassVar[bool] = False
 
     def score(self, group: ChannelGroup, evidence: Evidence) -> Scores:
         """See `Criterion`."""

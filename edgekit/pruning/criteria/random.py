@@ -23,6 +23,7 @@ class Random:
 
     name: ClassVar[str] = "random"
     needs: ClassVar[Need] = "weights"
+    merges: ClassVar[bool] = False
     seed: int = 0
 
     def score(self, group: ChannelGroup, evidence: Evidence) -> Scores:  # noqa: ARG002  # the control looks at nothing

@@ -35,6 +35,7 @@ class Redundancy:
 
     name: ClassVar[str] = "redundancy"
     needs: ClassVar[Need] = "weights"
+    merges: ClassVar[bool] = True
 
     def score(self, group: ChannelGroup, evidence: Evidence) -> Scores:
         """See `Criterion`."""

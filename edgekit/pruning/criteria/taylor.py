@@ -27,6 +27,7 @@ class Taylor:
 
     name: ClassVar[str] = "taylor"
     needs: ClassVar[Need] = "gradients"
+    merges: ClassVar[bool] = False
 
     def score(self, group: ChannelGroup, evidence: Evidence) -> Scores:
         """See `Criterion`."""
