@@ -1,6 +1,5 @@
 """A stand-in plays the user's Python with onnx2tf: every way to fail is a clear refusal."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,6 @@ from edgekit import graph, tflite
 from edgekit.errors import MissingExtraError, ModelError, UsageError
 from edgekit.tflite import converting
 
-_HEAD = """#!{python}
-import json, os, pathlib, shutil, signal, sys, time
-arguments = sys.argv[1:]
-converting = arguments[1] == "onnx2tf"
-out = pathlib.Path(arguments[arguments.index("-o") + 1]) if converting else None
-"""
 _WRITE = """
 if converting:
     out.mkdir()
@@ -41,21 +34,14 @@ def model(tmp_path):
 
 
 @pytest.fixture
-def play(tmp_path, monkeypatch):
-    """Have a script stand in for the environment's Python."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(converting.tempfile, "tempdir", str(tmp_path))
-
-    def stand_in(body):
-        script = tmp_path / "python"
-        script.write_text(_HEAD.format(python=sys.executable) + body)
-        script.chmod(0o755)
-        monkeypatch.setenv(tflite.ENVIRONMENT, str(script))
+def play(stand_in, tmp_path):
+    def playing(body):
+        stand_in(body)
         folder = tmp_path / "private"
         folder.mkdir()
         return folder
 
-    return stand_in
+    return playing
 
 
 def refused(model, folder):
@@ -110,6 +96,19 @@ def test_without_an_environment_the_commands_that_make_one_are_told(monkeypatch,
     with pytest.raises(MissingExtraError, match=r"python3\.12 -m venv") as caught:
         tflite.converter()
     assert tflite.ENVIRONMENT in str(caught.value)
+    with pytest.raises(MissingExtraError):
+        tflite.converter_version()
     monkeypatch.setenv(tflite.ENVIRONMENT, str(tmp_path / "nothing"))
     with pytest.raises(UsageError, match="no such program"):
         tflite.converter()
+
+
+def test_an_environment_is_asked_what_it_has(stand_in):
+    stand_in("print('2.6.9')")
+    assert tflite.converter_version().startswith("onnx2tf 2.6.9 by ")
+    stand_in("print('1.28.0')")
+    with pytest.raises(UsageError, match=r"found 1\.28\.0"):
+        tflite.converter_version()
+    stand_in("raise ModuleNotFoundError('no onnx2tf')")
+    with pytest.raises(UsageError, match="no onnx2tf"):
+        tflite.converter_version()
