@@ -31,7 +31,7 @@ _DIGITS = 3
 
 def explained(
     work: Quantizing, original: Model, units: Units, skips: Sequence[Skip], *, measured: bool
-) -> list[dict[str, Any]]:
+) -> dict[str, dict[str, Any]]:
     """Return the explanation of each unit as JSON values, the one that costs most first.
 
     Args:
@@ -67,7 +67,7 @@ def explained(
         remedies=_remedies(work, original, found, units, reasons),
         gains_s=_gains_s(work, found, units) if measured and units else {},
     )
-    return [_json(one) for one in told]
+    return {one.unit: _json(one) for one in told}
 
 
 def _remedies(
@@ -123,7 +123,6 @@ def _gains_s(work: Quantizing, found: Diagnosis, units: Units) -> dict[str, floa
 def _json(one: Explanation) -> dict[str, Any]:
     cause = asdict(one.cause)
     return {
-        "unit": one.unit,
         "kind": one.kind,
         "loss_db": _rounded(one.loss_db),
         "now_db": _rounded(one.now_db),

@@ -39,12 +39,10 @@ _CHUNK = 8
 _START_S, _SAMPLE_S = 120.0, 10.0
 _MEMORY_BYTES = 2 << 30
 _SUMS = frozenset(("add", "concat", "pool", "mul"))
-_PASSING = frozenset(
-    (
-        *("Relu", "Clip", "LeakyRelu", "HardSwish", "Gelu", "MaxPool", "Identity", "Reshape"),
-        *("Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Pad", "DepthToSpace"),
-    )
+_MOVING = frozenset(
+    ("Identity", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "DepthToSpace")
 )
+_PASSING = _MOVING | {"Relu", "Clip", "LeakyRelu", "HardSwish", "Gelu", "MaxPool", "Pad"}
 """Operators that leave the largest of their input's channels the largest."""
 
 
@@ -232,7 +230,6 @@ def _evidence(
             per_channel=form.per_channel_weights,
             input_scale=grid_of(plan.ranges[unit.inputs[0]], form).scale,
         )
-    near = {writers.units.get(name) for name in unit.inputs} | writers.readers(unit.output)
     return Evidence(
         unit=unit,
         inputs=tuple(seen(name) for name in unit.inputs),
@@ -240,7 +237,7 @@ def _evidence(
         power=seen(unit.output).power,
         weight=weight,
         integers=integers,
-        alone=not near - {None, unit.name},
+        alone=not writers.neighbours(unit),
     )
 
 
@@ -268,9 +265,23 @@ class _Writers:
                 return unit.name
         return ""
 
-    def readers(self, name: str) -> set[str | None]:
-        """Return the units that read a tensor."""
-        return {unit.name for unit in self._plan.units if name in unit.inputs}
+    def neighbours(self, unit: Unit) -> set[str]:
+        """Return the units that share a tensor with one, seen through what only moves data."""
+        before = {self.units[name] for name in map(self._moved, unit.inputs) if name in self.units}
+        behind = {
+            other.name
+            for other in self._plan.units
+            if unit.output in map(self._moved, other.inputs)
+        }
+        return (before | behind) - {unit.name}
+
+    def _moved(self, name: str) -> str:
+        """Return the tensor that holds the same numbers, furthest up."""
+        node = self.nodes.get(name)
+        while node is not None and node.op_type in _MOVING and node.inputs[0] is not None:
+            name = node.inputs[0].name or ""
+            node = self.nodes.get(name)
+        return name
 
     def _peak(self, name: str) -> float:
         histogram = self._watched.histograms[name]

@@ -13,7 +13,7 @@ from edgekit.candidate import StepRecord
 from edgekit.errors import printable
 
 FACT = "explained"
-"""The fact of a step that holds the explanation."""
+"""The fact of a step that holds the explanation: by layer, the one that costs most first."""
 
 NOTHING = "-"
 _SHOWN = 10
@@ -41,10 +41,10 @@ class Layer:
 
 def layers(steps: Iterable[StepRecord]) -> tuple[Layer, ...]:
     """Return the explained layers of the last step that has them, those that cost most first."""
-    found: list[Mapping[str, Any]] = []
+    found: Mapping[str, Mapping[str, Any]] = {}
     for step in steps:
         found = step.facts.get(FACT) or found
-    return tuple(_layer(one) for one in found)
+    return tuple(_layer(unit, one) for unit, one in found.items())
 
 
 def listing(record: StepRecord) -> RenderableType:
@@ -68,9 +68,9 @@ def listing(record: StepRecord) -> RenderableType:
     return Group(Text("Layers by what int8 costs there"), *lines, Text(NOTE, style="dim"))
 
 
-def _layer(one: Mapping[str, Any]) -> Layer:
+def _layer(unit: str, one: Mapping[str, Any]) -> Layer:
     return Layer(
-        unit=str(one["unit"]),
+        unit=unit,
         kind=str(one["kind"]),
         form="int8" if one["int8"] else "float",
         alone=_decibels(one.get("loss_db")),

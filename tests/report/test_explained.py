@@ -12,7 +12,6 @@ from edgekit.result import Finding
 
 def layer(unit, *, int8=True, loss=30.0, **fields):
     given = {
-        "unit": unit,
         "kind": "dense",
         "loss_db": loss,
         "now_db": 44.25,
@@ -25,7 +24,7 @@ def layer(unit, *, int8=True, loss=30.0, **fields):
         "remedy": "channels scaled",
         "saves_us": 12.34,
     }
-    return {**given, **fields}
+    return {unit: {**given, **fields}}
 
 
 @pytest.fixture
@@ -35,8 +34,9 @@ def result(make_result):
 
 @pytest.fixture
 def told(result):
-    layers = [layer("conv<b>1</b>", loss=12.0), layer("conv|2", int8=False, now_db=None)]
-    layers += [layer(f"more{i}", loss=None, saves_us=None) for i in range(12)]
+    layers = layer("conv<b>1</b>", loss=12.0) | layer("conv|2", int8=False, now_db=None)
+    for i in range(12):
+        layers |= layer(f"more{i}", loss=None, saves_us=None)
     candidates = list(result.candidates)
     chosen = result.chosen_candidate
     steps = (
@@ -72,7 +72,7 @@ def test_without_an_explanation_there_is_no_section(result):
 
 
 def test_the_terminal_shows_the_first(capsys):
-    record = StepRecord(name="quantize", facts={explained.FACT: [layer("conv1"), layer("conv2")]})
+    record = StepRecord(name="quantize", facts={explained.FACT: layer("conv1") | layer("conv2")})
     Console(width=160).print(explained.listing(record))
     lines = capsys.readouterr().out
     assert lines.index("conv1") < lines.index("conv2")
