@@ -17,7 +17,6 @@ from edgekit.interpreter.operators import OPERATORS, RECURRENT
 from edgekit.interpreter.values import Array, Value, array_of, tensor_of
 
 _FLOATS = {ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16}
-_TYPE_OF_QUANTIZED = ir.DataType.UINT8
 _LONGEST = 200
 
 
@@ -72,8 +71,8 @@ class Network:
                     self._constants[node.outputs[0]] = _own(made)
             else:
                 self._nodes.append(node)
-            for value in one.outputs:
-                self._types[value.name or ""] = value.dtype or _type_made(one)
+            for index, value in enumerate(one.outputs):
+                self._types[value.name or ""] = value.dtype or _type_made(one, index)
         self._outputs = [value.name or "" for value in graph.outputs]
 
     def run(
@@ -145,11 +144,17 @@ def _own(array: Array) -> Array:
     return array if array.flags.writeable and array.flags.c_contiguous else array.copy(order="C")
 
 
-def _type_made(node: ir.Node) -> ir.DataType | None:
+def _type_made(node: ir.Node, index: int) -> ir.DataType | None:
+    """Return the type of an output that is a float on the way; None of all others."""
+    if node.op_type == "DynamicQuantizeLinear":
+        return ir.DataType.UINT8 if index != 1 else None
     if node.op_type != "QuantizeLinear":
         return None
     point = node.inputs[2] if len(node.inputs) > 2 else None  # noqa: PLR2004  # the third
-    return _TYPE_OF_QUANTIZED if point is None else point.dtype
+    given = node.attributes.get_int("output_dtype", 0)
+    if given:
+        return ir.DataType(given)
+    return ir.DataType.UINT8 if point is None else point.dtype
 
 
 def _read(

@@ -22,7 +22,7 @@ from edgekit.dataset import Dataset
 from edgekit.errors import CalibrationError, ModelError
 from edgekit.graph import Model, file_size, save
 from edgekit.graph.trial import open_session
-from edgekit.interpreter.extra import require_torch
+from edgekit.interpreter.extra import require_torch, wait_quietly
 from edgekit.layerwise.batches import batch_size
 from edgekit.pruning.coupling import Contraction, Ids
 from edgekit.pruning.gram import exposing
@@ -110,6 +110,7 @@ def _measure(
     """Return what `squared_slopes` does; runs in a native child."""
     import onnx_ir as ir  # noqa: PLC0415  # only behind the native door
 
+    wait_quietly()
     from edgekit.interpreter.network import Network  # noqa: PLC0415  # imports torch
     from edgekit.interpreter.slopes import Samples, slopes  # noqa: PLC0415  # as above
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 import numpy as np
 import onnx
@@ -114,7 +115,11 @@ def coupling(tmp_path_factory):
 @pytest.fixture(scope="module")
 def evidence(coupling, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evidence")
-    return gather(coupling, free(coupling), "grams", Images(60), folder)
+    known = gather(coupling, free(coupling), "grams", Images(60), folder)
+    if find_spec("torch") is None:
+        return known
+    gradients = gather(coupling, free(coupling), "gradients", Images(60), folder).gradients
+    return replace(known, gradients=gradients)
 
 
 def free(coupling):
@@ -146,6 +151,8 @@ def test_scores_are_finite_repeatable_and_one_a_channel(kind, coupling, evidence
 
 @pytest.mark.parametrize("kind", CRITERIA, ids=lambda kind: kind.name)
 def test_what_a_criterion_needs_is_enough_for_it(kind, coupling, evidence, tmp_path):
+    if kind.needs == "gradients":
+        pytest.importorskip("torch")
     groups = free(coupling)
     data = None if kind.needs == "weights" else Images(60)
     survey = ranked(coupling, groups, kind(), data=data, workspace=tmp_path)
