@@ -16,10 +16,10 @@ WITHOUT_TORCH = {"edgekit.interpreter", "edgekit.interpreter.extra", "edgekit.in
 
 
 def modules():
-    """Every module but the agent's, which stands apart, and those that run when imported."""
+    """Every module but those that stand apart, and those that run when imported."""
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-        if "agent" not in parts and parts[-1] != "__main__":
+        if not {"agent", "program"} & set(parts) and parts[-1] != "__main__":
             yield ".".join(parts).removesuffix(".__init__")
 
 
