@@ -39,6 +39,7 @@ def quantize(
     batch: int = 1,
     shapes: dict[str, tuple[int, ...]] | None = None,
     format: str = "onnx",  # noqa: A002  # what the command calls it
+    explain: bool = False,
     force: bool = False,
     progress: Progress = silent,
 ) -> StepRecord:
@@ -57,6 +58,8 @@ def quantize(
         format: `onnx`, or `tflite`: every operator with an int8 kernel in LiteRT, converted by
             onnx2tf in an environment that `EDGEKIT_ONNX2TF` names, for just these shapes, and
             written only if LiteRT answers as the model does, at an SQNR of 25 dB or more.
+        explain: put what each layer alone loses, why, and what was done about it into the
+            record's fact `explained`, those that cost most first.
         force: replace a file that exists.
         progress: called with (what is being done, done so far, in all).
 
@@ -85,7 +88,8 @@ def quantize(
     check_format(format, written)
     if format == "tflite":
         return _tflite(Path(model), the_target, conditions, data=data, out=written)
-    return _alone(passes.Quantize(), Path(model), the_target, conditions, data=data, out=written)
+    step = passes.Quantize(explain=explain)
+    return _alone(step, Path(model), the_target, conditions, data=data, out=written)
 
 
 def prune(

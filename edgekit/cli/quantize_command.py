@@ -16,6 +16,7 @@ from edgekit.cli import options
 @options.batch
 @options.shapes
 @options.file_format
+@click.option("--explain", is_flag=True, help="List the layers by what int8 costs there, and why.")
 @options.output_file
 @options.force
 def command(
@@ -28,10 +29,15 @@ def command(
     batch: int,
     shapes: tuple[str, ...],
     file_format: str,
+    explain: bool,
     output: str | None,
     force: bool,
 ) -> int:
-    """Quantize MODEL to static int8 in the form its target's kernels want."""
+    """Quantize MODEL to static int8 in the form its target's kernels want.
+
+    With --explain: which layers cost most by themselves, why (an outlier channel, a narrow range,
+    saturation, tiny accumulators, an unfused island), what was done about it, and what int8 saves.
+    """
     from edgekit.cli import terminal
     from edgekit.single import quantize
 
@@ -47,7 +53,12 @@ def command(
             batch=batch,
             shapes=options.read_shapes(shapes),
             format=file_format,
+            explain=explain,
             force=force,
             progress=report,
         )
+    if explain:
+        from edgekit.report.explained import listing
+
+        terminal.console().print(listing(record))
     return terminal.show_record(record, model, written)

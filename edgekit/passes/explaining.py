@@ -18,7 +18,7 @@ from edgekit.quantization.plan import WEIGHTED
 from edgekit.quantization.units import weight_of
 
 if TYPE_CHECKING:
-    from edgekit.passes.quantizing import Quantizing
+    from edgekit.passes.quantizing import Found, Quantizing
 
 EXPLAINED = "explained"
 """Name of the fact."""
@@ -30,18 +30,20 @@ _DIGITS = 3
 
 
 def explained(
-    work: Quantizing, original: Model, units: Units, skips: Sequence[Skip], *, measured: bool
+    work: Quantizing, original: Model, outcome: Found | None, skips: Sequence[Skip]
 ) -> dict[str, dict[str, Any]]:
     """Return the explanation of each unit as JSON values, the one that costs most first.
 
     Args:
         work: with its final plan.
         original: the float model before its channels were scaled.
-        units: those in int8.
-        skips: why the others are in float.
-        measured: latencies can be asked for: then the few that matter most get a price.
+        outcome: what came of it; None when all stays in float. Where its placement was measured,
+            the few units that matter most get a price.
+        skips: why units stay in float; a first one about the whole graph is all units' reason.
     """
     context = work.context
+    units: Units = frozenset() if outcome is None else outcome.kept.enabled
+    measured = outcome is not None and outcome.placement == "measured"
     context.progress("explaining the loss", 0, 0)
     samples = work.judges.samples[:_SAMPLES]
     found = diagnosed(
@@ -52,6 +54,8 @@ def explained(
         progress=lambda done, total: context.progress("explaining the loss", done, total),
     )
     reasons = {skip.where: skip.reason for skip in skips}
+    if outcome is None and skips:
+        reasons = {unit.name: skips[0].reason for unit in found.units} | reasons
     names = [name for name in found.losses if name in units]
     now: dict[str, Loss] = {}
     for at in range(0, len(names), _CHUNK):
@@ -65,7 +69,7 @@ def explained(
         now=now,
         quantized=units,
         remedies=_remedies(work, original, found, units, reasons),
-        gains_s=_gains_s(work, found, units) if measured and units else {},
+        gains_s=_gains_s(work, found, units) if measured else {},
     )
     return {one.unit: _json(one) for one in told}
 
@@ -83,7 +87,7 @@ def _remedies(
             remedies[unit.name] = "left in float" + (f": {reason}" if reason else "")
             continue
         done = []
-        if unit.kind in WEIGHTED:
+        if unit.kind in WEIGHTED and unit.node in after:
             old, new = (weight_of(nodes[unit.node], unit) for nodes in (before, after))
             if not np.array_equal(old, new):
                 done.append("channels scaled")

@@ -13,10 +13,12 @@ from edgekit.candidate import Skip
 from edgekit.errors import UsageError
 from edgekit.graph import Model
 from edgekit.passes.contract import Context, Outcome
+from edgekit.passes.explaining import EXPLAINED, explained
 from edgekit.passes.quantizing import Found, Quantizing
 from edgekit.quantization.emission import quantized_tensors
 from edgekit.quantization.kernels import int8_share
 from edgekit.quantization.ranges import METHODS, Method
+from edgekit.quantization.widening import widened
 
 Placement = Literal["measured", "all"]
 _PLACEMENTS: tuple[Placement, ...] = ("measured", "all")
@@ -43,6 +45,7 @@ class Quantize:
             where there is none); `all`: everything that the target has int8 kernels for, for a
             device that is not here.
         weight_bits: 8 or 4; 4 halves the weights in the file and leaves the kernels int8.
+        explain: measure what each unit alone loses and find out why; see `passes.explaining`.
     """
 
     method: Method = "auto"
@@ -50,6 +53,7 @@ class Quantize:
     max_unit_drop_pt: float = 0.0
     placement: Placement = "measured"
     weight_bits: int = 8
+    explain: bool = True
 
     name: ClassVar[str] = "quantize"
     tolerance: ClassVar[float | None] = None
@@ -87,14 +91,16 @@ class Quantize:
             skip = Skip(where="graph", reason=f"{context.target.name} has no fast int8")
             return Outcome(model=model, changed=False, skipped=(skip,))
         with tempfile.TemporaryDirectory(dir=context.workspace) as folder:
-            work = Quantizing(self, model, context, Path(folder))
+            wide = widened(model)
+            work = Quantizing(self, wide, context, Path(folder))
             found = work.found()
             if isinstance(found, Skip):
                 skipped = (found, *work.skipped)
-                return Outcome(model=model, changed=False, skipped=skipped)
-            return self._outcome(work, found)
+                facts = {EXPLAINED: explained(work, wide, None, skipped)} if self.explain else {}
+                return Outcome(model=model, changed=False, skipped=skipped, facts=facts)
+            return self._outcome(work, found, wide)
 
-    def _outcome(self, work: Quantizing, found: Found) -> Outcome:
+    def _outcome(self, work: Quantizing, found: Found, model: Model) -> Outcome:
         plan, kept = found.plan, found.kept
         chosen = [unit for unit in plan.units if unit.name in kept.enabled]
         known = {skip.where for skip in kept.skips}
@@ -122,14 +128,13 @@ class Quantize:
             "variants tried": found.tried,
             "sqnr_db on calibration samples": finite(kept.loss.sqnr_db),
             "expected changed answers, pt": rounded(kept.loss.flips_pt),
-            "loss of each unit alone, dB": {
-                name: finite(loss.sqnr_db) for name, loss in (kept.alone or {}).items()
-            },
         }
         if found.placement == "measured":
             share = int8_share(work.operators(found.model), chosen)
             facts["share of quantized units that are int8 kernels"] = share
         skipped = (*work.skipped, *kept.skips, *rest)
+        if self.explain:
+            facts[EXPLAINED] = explained(work, model, found, skipped)
         return Outcome(model=found.model, changed=True, skipped=skipped, facts=facts)
 
 

@@ -136,11 +136,13 @@ def diagnosed(
     Raises:
         ModelError: the model does not run on the samples.
     """
+    seen_model = infer_shapes(model)
+    axes = _axes(seen_model.ir.graph)
+    if not axes:
+        return Diagnosis(units=(), causes={}, losses={})
     file = workspace / "diagnosed.onnx"
     save(model, file)
     memory_bytes = _MEMORY_BYTES + 4 * file_size(file)
-    seen_model = infer_shapes(model)
-    axes = _axes(seen_model.ir.graph)
     watched: Watched = native.call(
         "looking at activations",
         stream,

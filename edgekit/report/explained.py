@@ -56,7 +56,7 @@ def listing(record: StepRecord) -> RenderableType:
     for place, one in enumerate(found[:_SHOWN], start=1):
         figures = f"{one.form}, alone {one.alone}"
         figures += f", now {one.now}" if one.now != NOTHING else ""
-        figures += f", {one.price}" if one.price else ""
+        figures += f", int8 {one.price}" if one.price else ""
         lines.append(Text.assemble(f"{place:2}  ", (printable(one.unit), "bold"), f"  {figures}"))
         done = f"; {one.remedy}" if one.remedy else ""
         lines.append(
@@ -86,7 +86,7 @@ def _price(saves_us: float | None) -> str:
     """Say what int8 is worth in time; empty where that was not measured."""
     if saves_us is None:
         return ""
-    return f"int8 {'saves' if saves_us >= 0 else 'costs'} {abs(saves_us):.1f} µs"
+    return f"{'saves' if saves_us >= 0 else 'costs'} {abs(saves_us):.1f} µs"
 
 
 def _decibels(value: float | None) -> str:

@@ -75,7 +75,7 @@ def _candidates(rows: tuple[Row, ...]) -> str:
 
 def _layers(layers: tuple[Layer, ...], shown: int = 10) -> str:
     lines = [
-        "| layer | form | alone | now | price | cause | done |",
+        "| layer | form | alone | now | int8 here | cause | done |",
         "|---|---|---|---|---|---|---|",
     ]
     for one in layers[:shown]:

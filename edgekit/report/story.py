@@ -157,6 +157,10 @@ def facts(values: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
 def _fact(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping) and any(isinstance(inner, Mapping) for inner in value.values()):
+        return "; ".join(f"{name}: {_fact(inner)}" for name, inner in value.items())
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_fact(inner)}" for name, inner in value.items())
     if isinstance(value, list | tuple):

@@ -231,3 +231,15 @@ def test_those_that_suffer_from_one_tensor_stand_behind_its_writer():
     assert (found[1].loss_db, found[1].now_db, found[1].remedy) == (10, 40, "left in float")
     assert found[1].gain_s == 2e-6
     assert found[3].loss_db is None
+
+
+def test_a_model_without_units_has_nothing_to_explain(tmp_path):
+    node = helper.make_node("Tanh", ["x"], ["y"], "tanh")
+    value, other = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", 3]) for n in "xy")
+    made = helper.make_model(
+        helper.make_graph([node], "none", [value], [other]),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=9,
+    )
+    found = told(Model(ir=ir.from_proto(made), name="none"), samples(2), tmp_path)
+    assert found == ()
