@@ -40,9 +40,12 @@ def answers(file):
         opened.set_tensor(image["index"], np.ascontiguousarray(each.transpose(1, 2, 0)[None]))
         opened.invoke()
         found.append(opened.get_tensor(scores["index"])[0])
-    kinds = [op["op_name"] for op in opened._get_ops_details()]
-    types = {d["name"]: d["dtype"] for d in opened.get_tensor_details()}
-    return np.stack(found), kinds, types
+    details = {d["index"]: d for d in opened.get_tensor_details()}
+    steps = [
+        (op["op_name"], [tuple(details[at]["shape"]) for at in op["outputs"]])
+        for op in opened._get_ops_details()
+    ]
+    return np.stack(found), steps, {d["name"]: d["dtype"] for d in details.values()}
 
 
 def sqnr_db(ours, theirs):
@@ -61,11 +64,14 @@ def test_kernels_between_the_grids_become_int8_and_answer_the_same(program, tmp_
         "ADD": 1,
         "weights of FULLY_CONNECTED": 1,
     }
-    before, kinds_before, _ = answers(ROUNDED)
-    after, kinds, types = answers(out)
+    before, steps_before, _ = answers(ROUNDED)
+    after, steps, types = answers(out)
     assert sqnr_db(after, before) > 30  # one step here and there
-    assert kinds.count("DEQUANTIZE") < kinds_before.count("DEQUANTIZE") / 2
+    kinds = [kind for kind, _ in steps]
+    assert kinds.count("DEQUANTIZE") < [kind for kind, _ in steps_before].count("DEQUANTIZE") / 2
     assert "BATCH_MATMUL" not in kinds
+    moved = [shape for kind, (shape, *_) in steps if kind == "TRANSPOSE"]
+    assert all(np.prod(shape) == 8 for shape in moved), moved  # the gate alone, no image
     assert types["image"] == types["scores"] == np.float32
     assert out.stat().st_size < ROUNDED.stat().st_size
 

@@ -18,14 +18,14 @@ from ai_edge_litert import schema_py_generated as schema
 
 from .graph import Graph
 from .kernels import int8_kernel, int8_weights, move_int8, plain_float, same_grid
-from .layout import transpose_later, undo_transposes
+from .layout import mean_before, transpose_later, undo_transposes
 
 _FILE_IDENTIFIER = b"TFL3"
 _ROUNDS: tuple[tuple[Callable[[Graph, Any], bool], ...], ...] = (
     (same_grid, move_int8, undo_transposes),
     (int8_kernel,),
     (plain_float, int8_weights),
-    (transpose_later, undo_transposes, same_grid),
+    (mean_before, transpose_later, undo_transposes, same_grid),
 )
 
 
@@ -43,6 +43,8 @@ def main(arguments: Sequence[str]) -> None:
 
 def to_int8(model: Any) -> Counter[str]:
     """Rewrite `model` and return how many kernels of each kind became int8."""
+    if len(model.subgraphs) > 1:
+        return Counter()  # loops and branches: their tensors are beyond these rules
     graph = Graph(model)
     for rules in _ROUNDS:
         while any(rule(graph, op) for op in list(graph.of.operators) for rule in rules):

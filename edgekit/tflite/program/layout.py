@@ -58,15 +58,35 @@ def transpose_later(graph: Graph, op: Any) -> bool:
     return True
 
 
+def mean_before(graph: Graph, op: Any) -> bool:
+    """Let a mean over axes go before the Transpose that it reads: it leaves less to move."""
+    order = _order(graph, graph.writer.get(op.inputs[0])) if graph.kind(op) == "MEAN" else None
+    data = None if order is None else graph.model.buffers[graph.tensor(op.inputs[1]).buffer].data
+    if order is None or data is None or not op.builtinOptions.keepDims:
+        return False
+    written, before = int(op.outputs[0]), graph.writer[op.inputs[0]]
+    axes = np.asarray([order[axis] for axis in np.frombuffer(bytes(data), np.int32)], np.int32)
+    shape = graph.tensor(written).shape
+    result = graph.add_like(written, [shape[order.index(axis)] for axis in sorted(order)])
+    op.inputs = [before.inputs[0], graph.add(int(op.inputs[1]), axes.shape, None, axes)]
+    op.outputs = [result]
+    graph.replace(op, [op, graph.node("TRANSPOSE", [result, before.inputs[1]], written)])
+    return True
+
+
 def _undone_behind(graph: Graph, at: int, order: Sequence[int]) -> bool:
-    """Say whether a Transpose back is met behind `at`, through elementwise operators alone."""
-    for reader in graph.readers.get(at, []):
-        its = _order(graph, reader)
-        if its is not None and [order[axis] for axis in its] == sorted(order):
-            return True
-        through = graph.kind(reader) in _ELEMENTWISE | _PAIRWISE
-        if through and _undone_behind(graph, int(reader.outputs[0]), order):
-            return True
+    """Say whether a Transpose back or a mean is met behind `at`, elementwise operators apart."""
+    seen, waiting = {at}, [at]
+    while waiting:
+        for reader in graph.readers.get(waiting.pop(), []):
+            its = _order(graph, reader)
+            undone = its is not None and [order[axis] for axis in its] == sorted(order)
+            if undone or graph.kind(reader) == "MEAN":
+                return True
+            out = int(reader.outputs[0])
+            if graph.kind(reader) in _ELEMENTWISE | _PAIRWISE and out not in seen:
+                seen.add(out)
+                waiting.append(out)
     return False
 
 
