@@ -11,6 +11,7 @@ from edgekit import target as targets
 from edgekit.graph import Costs, Model, TensorSpec
 from edgekit.job import local_target, shapes_for
 from edgekit.pruning.analysis import couple
+from edgekit.pruning.blocks import blocks
 from edgekit.pruning.listing import ChannelGroups, listed
 from edgekit.pruning.preparing import prepared
 from edgekit.pruning.unfusing import unfused
@@ -124,4 +125,5 @@ def _listed(model: Model, shapes: dict[str, tuple[int, ...]], target: str | None
         )
         simplified = passes.Simplify().apply(model, context).model
     ready, _parted, _refused = unfused(prepared(simplified), shapes)
-    return listed(couple(ready, shapes), of.channel_multiple)
+    found, _others = blocks(ready, shapes)
+    return listed(couple(ready, shapes), of.channel_multiple, found)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgekit.candidate import Skip
 from edgekit.pruning.allocation import dense
+from edgekit.pruning.blocks import Block
 from edgekit.pruning.budget import macs_cost, parameters_cost
 from edgekit.pruning.coupling import Coupling
 from edgekit.pruning.latencies import liked
@@ -43,6 +45,21 @@ class ListedGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListedBlock:
+    """A residual block, which can be removed whole.
+
+    Attributes:
+        name: of the Add that ends it.
+        nodes: what goes with it.
+        saves_macs: multiply-adds that go with it.
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+    saves_macs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelGroups:
     """All groups of a model.
 
@@ -53,6 +70,7 @@ class ChannelGroups:
         least_macs: multiply-adds when every group keeps the fewest channels that it can.
         least_parameters: elements of weights then.
         groups: in graph order.
+        blocks: residual blocks that can go whole, in graph order; one may lie within another.
     """
 
     multiple: int
@@ -61,14 +79,16 @@ class ChannelGroups:
     least_macs: int
     least_parameters: int
     groups: tuple[ListedGroup, ...]
+    blocks: tuple[ListedBlock, ...] = ()
 
 
-def listed(coupling: Coupling, multiple: int = 1) -> ChannelGroups:
+def listed(coupling: Coupling, multiple: int = 1, blocks: Sequence[Block] = ()) -> ChannelGroups:
     """Return every group of a coupling with what giving up half of it would save.
 
     Args:
         coupling: of a model whose constants are initializers.
         multiple: the channel count that the target's kernels block by.
+        blocks: residual blocks of that model.
     """
     groups = coupling.groups
     macs, parameters = macs_cost(coupling, groups), parameters_cost(coupling, groups)
@@ -106,4 +126,8 @@ def listed(coupling: Coupling, multiple: int = 1) -> ChannelGroups:
         least_macs=round(macs.total(least)),
         least_parameters=round(parameters.total(least)),
         groups=tuple(found),
+        blocks=tuple(
+            ListedBlock(name=block.name, nodes=block.nodes, saves_macs=block.macs)
+            for block in blocks
+        ),
     )

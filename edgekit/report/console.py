@@ -172,6 +172,7 @@ def groups(found: ChannelGroups) -> RenderableType:
     return Group(
         *([table] if len(pinned) < len(found.groups) else []),
         *(_text(_pinned(group), style="yellow") for group in pinned),
+        *([_text(f"residual blocks that can go whole: {_blocks(found)}")] if found.blocks else []),
         _text(
             f"{len(found.groups)} groups with {sum(g.channels for g in found.groups)} channels, "
             f"{len(pinned)} pinned; half: rounded to what kernels that block by {found.multiple} "
@@ -211,6 +212,13 @@ def record(found: StepRecord) -> RenderableType:
 
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else 1.0
+
+
+def _blocks(found: ChannelGroups) -> str:
+    return ", ".join(
+        f"{block.name} (saves {units.percent(_share(block.saves_macs, found.macs))})"
+        for block in found.blocks
+    )
 
 
 def _pinned(group: ListedGroup) -> str:

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 import edgekit
 from edgekit import graph
 from edgekit.pruning.analysis import couple
+from edgekit.pruning.blocks import Block
 from edgekit.pruning.listing import listed
 from edgekit.pruning.preparing import prepared
 
@@ -73,6 +74,12 @@ def test_a_model_with_nothing_to_prune_says_so(tmp_path):
     found = edgekit.channel_groups(tmp_path / "m.onnx", target="x86")
     assert all(group.pinned_by is not None for group in found.groups)
     assert found.least_macs == found.macs
+
+
+def test_blocks_are_listed_with_what_they_save(coupling):
+    block = Block(name="add", entry="x", exit="y", nodes=("conv", "add"), macs=7)
+    (found,) = listed(coupling, blocks=[block]).blocks
+    assert (found.name, found.nodes, found.saves_macs) == ("add", ("conv", "add"), 7)
 
 
 def mlp(neurons):

@@ -72,13 +72,16 @@ def test_a_record_shows_counts_shares_and_what_was_left_alone():
             "relative error": 0.0123456,
             "criterion": "obs",
             "counts": {"conv1": "16 -> 8"},
-            "more": ["not", "shown"],
+            "blocks removed": ["add1", "add2"],
+            "ways tried": {"by loss": {"latency ratio": 0.5}},
         },
         skipped=tuple(Skip(where=f"n{i}", reason="pinned") for i in range(23)),
     )
     text = on_terminal(console.record(record))
     for line in ("multiply-adds kept: 49.83 %", "groups: 7", "relative error: 0.01235"):
         assert line in text
+    assert "blocks removed: add1, add2" in text
+    assert "ways tried" not in text
     assert "16 -> 8" in text
     assert text.count("left alone: ") == 20
     assert "... and 3 more" in text

@@ -1,7 +1,7 @@
 """Prune models of your own by every criterion, with and without refitting, and print a table.
 
     python tools/bench/pruning.py JOBS.toml [--keep 0.7 0.5 0.3] [--criteria obs l2] [--only NAME]
-        [--granularity channels] [--rounds 1] [--sliced] [--out FOLDER]
+        [--granularity mixed] [--rounds 0] [--sliced] [--out FOLDER]
 
 JOBS.toml is that of optimize.py. The metric is top-1 of the labelled samples; seconds are of the
 step alone. `--sliced` adds a row without refitting. With `--out` the refitted models are kept, to
@@ -35,8 +35,8 @@ def main() -> None:
     parser.add_argument("--keep", type=float, nargs="+", default=[0.7, 0.5, 0.3])
     parser.add_argument("--criteria", nargs="+", default=[one.name for one in CRITERIA])
     parser.add_argument("--only", nargs="*", default=[])
-    parser.add_argument("--granularity", default="channels")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--granularity", default="mixed")
+    parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--sliced", action="store_true")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
