@@ -43,7 +43,6 @@ class Samples:
 def slopes(
     network: Network,
     reads: Sequence[Read],
-    shapes: Mapping[str, tuple[int, ...]],
     outputs: Sequence[str],
     samples: Samples,
 ) -> Iterator[dict[Read, Array]]:
@@ -52,29 +51,43 @@ def slopes(
     Args:
         network: its parameters stay as they are.
         reads: where masks are laid.
-        shapes: of each value that is read, for one sample.
         outputs: the answers y: float values, each scaled to a variance of 1 over all its elements;
             probabilities count as centred logarithms.
         samples: what goes through the network.
     """
     torch.set_num_threads(os.cpu_count() or 1)
     answers = _Answers(network, outputs, samples)
+    known: dict[tuple[tuple[int, ...], ...], _Shapes] = {}
     for batch in batches(samples.data, samples.count, samples.size):
+        first, *_ = _one_by_one(batch)
+        key = tuple(value.shape for value in first.feeds.values())
+        if key not in known:
+            known[key] = _shapes(network, reads, first)
         try:
-            yield _of(network, reads, shapes, answers, batch)
+            yield _of(network, reads, known[key], answers, batch)
         except _NotApartError:
             for single in _one_by_one(batch):
-                yield _of(network, reads, shapes, answers, single)
+                yield _of(network, reads, known[key], answers, single)
 
 
 class _NotApartError(Exception):
     """The samples of a batch do not lie on an axis of their own."""
 
 
+_Shapes = Mapping[str, tuple[int, ...]]
+"""Of each value that is read, for one sample."""
+
+
+def _shapes(network: Network, reads: Sequence[Read], single: Batch) -> _Shapes:
+    names = list(dict.fromkeys(name for _, name, _ in reads))
+    with torch.no_grad():
+        return {name: tuple(x.shape) for name, x in network.run(single.feeds, names).items()}
+
+
 def _of(
     network: Network,
     reads: Sequence[Read],
-    shapes: Mapping[str, tuple[int, ...]],
+    shapes: _Shapes,
     answers: _Answers,
     batch: Batch,
 ) -> dict[Read, Array]:
@@ -92,7 +105,7 @@ def _one_by_one(batch: Batch) -> Iterator[Batch]:
 class _Masks:
     """The masks of one batch: made where they are laid, for only there all lengths are known."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]], size: int) -> None:
+    def __init__(self, shapes: _Shapes, size: int) -> None:
         self._shapes = shapes
         self._size = size
         self._masks: dict[Read, Tensor] = {}

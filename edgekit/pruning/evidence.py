@@ -151,7 +151,8 @@ def gather(
         return evidence
     if need == "gradients":
         masked = [_masked(evidence, group) for group in groups]
-        slopes = squared_slopes(coupling.model, masked, coupling.shapes, data, workspace)
+        macs = sum(product.macs for product in coupling.products)
+        slopes = squared_slopes(coupling.model, masked, data, workspace, macs=macs)
         return replace(evidence, gradients=slopes)
     found = [one for group in groups for one in evidence.contractions(group)]
     places = [contraction.data for contraction in found]

@@ -30,6 +30,13 @@ from edgekit.pruning.gram import exposing
 Slopes = npt.NDArray[np.float64]
 
 SAMPLES = 1024
+
+LEAST_SAMPLES = 64
+"""What goes through the model where more would take too long."""
+
+_WORK_MACS = 1e11
+"""Multiply-adds of all samples, forwards: about half a minute on two cores, there and back."""
+
 _TIMEOUT_S = 1800.0
 
 
@@ -52,11 +59,10 @@ class Masked:
 def squared_slopes(
     model: Model,
     groups: Sequence[Masked],
-    shapes: Mapping[str, tuple[int, ...]],
     data: Dataset,
     workspace: Path,
     *,
-    samples: int = SAMPLES,
+    macs: int = 0,
 ) -> dict[str, Slopes]:
     """Return E[|dy/dm|^2] of each channel, by group; y is scaled to a variance of 1.
 
@@ -65,10 +71,9 @@ def squared_slopes(
     Args:
         model: its constants are initializers.
         groups: whose channels are masked.
-        shapes: of every value that is read, for one sample.
-        data: at most `samples` samples of it, evenly spread, go through the model.
+        data: 64 to 1,024 samples of it, evenly spread, go through the model.
         workspace: for a temporary file.
-        samples: see `data`.
+        macs: multiply-adds of one sample, by which the number of samples is chosen.
 
     Raises:
         MissingExtraError: torch is not installed.
@@ -79,6 +84,7 @@ def squared_slopes(
     outputs = [value.name for value in model.outputs if value.dtype.startswith("float")]
     if not outputs:
         raise ModelError("has no float output to take gradients of", where="criterion taylor")
+    samples = min(SAMPLES, max(LEAST_SAMPLES, int(_WORK_MACS / max(macs, 1))))
     file = workspace / "gradients.onnx"
     read = {one.data[0] for group in groups for one, _ in group.reads}
     save(exposing(model, sorted(read)), file)
@@ -88,7 +94,6 @@ def squared_slopes(
             _measure,
             file,
             list(groups),
-            {name: shapes[name] for name in read},
             outputs,
             (data, samples),
             timeout_s=_TIMEOUT_S,
@@ -103,7 +108,6 @@ def squared_slopes(
 def _measure(
     file: Path,
     groups: list[Masked],
-    shapes: dict[str, tuple[int, ...]],
     outputs: list[str],
     given: tuple[Dataset, int],
 ) -> dict[str, Slopes]:
@@ -120,7 +124,7 @@ def _measure(
     sums = {group.name: np.zeros(group.channels) for group in groups}
     done, total = 0, min(count, len(data))
     samples = Samples(data=data, count=count, size=size)
-    for found in slopes(Network(ir.load(file)), reads, shapes, outputs, samples):
+    for found in slopes(Network(ir.load(file)), reads, outputs, samples):
         number = len(next(iter(found.values()), ()))
         for group in groups:
             whole = _of_group(group, found, number)
