@@ -57,6 +57,8 @@ def test_every_option_shown_exists(line):
 
     words = shlex.split(line, comments=True)[1:]
     command = cli.get_command(click.Context(cli), words[0])
+    if isinstance(command, click.Group):
+        command = command.commands[words[1]]
     known = {name for parameter in command.params for name in parameter.opts}
     given = {word.split("=")[0] for word in words[1:] if word.startswith("-") and word != "-"}
     assert given <= known | {"--help"}
