@@ -136,11 +136,12 @@ class Improving:
     def _loss_of(self, model: Model, data: Dataset) -> Loss:
         """Return the loss with every unit in int8, calibrated with a few samples."""
         work = self._work
-        plan = work.planned(model, work.calibrated(model, data), work.asked.method)
-        target = work.context.target
-        units = frozenset(unit.name for unit in eligible_units(plan, target))
-        (loss,) = work.losses_between([emit(model, plan, target, units)])
-        return loss
+        seen, target = work.calibrated(model, data), work.context.target
+        methods = ("auto", "min-max") if work.asked.method == "auto" else (work.asked.method,)
+        plans = [work.planned(model, seen, method) for method in methods]
+        units = frozenset(unit.name for unit in eligible_units(plans[0], target))
+        losses = work.losses_between([emit(model, plan, target, units) for plan in plans])
+        return max(losses, key=lambda loss: loss.sqnr_db)
 
     def _equals(self, model: Model) -> bool:
         """Say whether the float model's outputs are still the same on samples."""

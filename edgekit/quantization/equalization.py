@@ -17,7 +17,7 @@ from edgekit.quantization.scaling import End, Scalable, weight_at
 Doubles = npt.NDArray[np.float64]
 _ROUNDS = 20
 _SETTLED = 1e-3
-_LIMIT = 1e3
+_LIMIT = 2.0**8
 
 
 def equalized(graph: ir.Graph, scalables: Sequence[Scalable]) -> list[Doubles]:

@@ -7,7 +7,6 @@ would run in float (measured with onnxruntime 1.31.1: QLinearConv against Conv).
 
 from __future__ import annotations
 
-import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
@@ -46,7 +45,7 @@ def packed(model: Model) -> Model:
             name=name, shape=ir.Shape(integers.shape), type=ir.TensorType(ir.DataType.INT4)
         )
         small.const_value = ir.tensor(
-            integers.astype(ml_dtypes.int4), dtype=ir.DataType.INT4, name=name
+            integers.astype(ir.DataType.INT4.numpy()), dtype=ir.DataType.INT4, name=name
         )
         cast = ir.node("Cast", [small], attributes={"to": int(ir.DataType.INT8)}, name=f"{name}_up")
         wide = cast.outputs[0]

@@ -82,6 +82,8 @@ def test_an_unknown_pass_offers_the_nearest():
         ({"metod": "auto"}, r"quantize.metod: unknown parameter .*one of method"),
         ({"method": 3}, r"quantize.method: a parameter of the wrong type"),
         ({"method": "best"}, r"quantize.method: unknown calibration method"),
+        ({"placement": "none"}, r"quantize.placement: unknown placement .*measured, all"),
+        ({"weight_bits": 5}, r"quantize.weight_bits: weights cannot have so many bits"),
         ({"min_sqnr_db": True}, r"quantize.min_sqnr_db: a parameter of the wrong type"),
     ],
 )

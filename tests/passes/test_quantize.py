@@ -1,5 +1,6 @@
 import json
 
+import onnx_ir as ir
 import pytest
 
 from edgekit import graph, passes
@@ -71,6 +72,34 @@ def test_without_a_device_the_targets_facts_decide(apply):
     assert outcome.facts["placement"] == "target facts"
     reasons = {skip.where: skip.reason for skip in outcome.skipped}
     assert "slow in int8 by the target's facts" in reasons["conv1"]
+
+
+def test_everything_is_placed_where_no_device_is_asked(apply):
+    asked = []
+    outcome = apply(lambda models, _effort: asked.append(models), placement="all")
+    assert outcome.facts["placement"] == "all"
+    assert outcome.facts["quantized units"] == outcome.facts["units"] == 4
+    assert not asked
+
+
+@pytest.mark.parametrize(("name", "stored"), [("x86", 3), ("jetson", 0)])
+def test_4_bits_are_stored_where_the_runtime_widens_them(apply, name, stored):
+    outcome = apply(
+        lambda _models, _effort: None, name, placement="all", weight_bits=4, min_sqnr_db=0.0
+    )
+    assert outcome.facts["weight bits"] == 4
+    kinds = [value.dtype for value in outcome.model.ir.graph.initializers.values()]
+    assert kinds.count(ir.DataType.INT4) == stored
+
+
+def test_what_was_tried_for_accuracy_is_told(apply):
+    facts = apply(lambda _models, _effort: None, placement="all").facts
+    tried = facts["accuracy techniques"]
+    assert "rounding" in tried
+    for found in tried.values():
+        before, after = found["sqnr_db"]
+        assert found["kept"] <= (after > before)
+        assert bool(found["units"]) == found["kept"]
 
 
 def test_outputs_that_cannot_be_kept_leave_the_model_alone(apply, model):
