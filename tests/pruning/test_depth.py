@@ -13,7 +13,7 @@ from edgekit.graph import Model
 from edgekit.graph.surgery import name_nodes
 from edgekit.pruning.analysis import couple
 from edgekit.pruning.blocks import blocks, twins, without
-from edgekit.pruning.depth import latency_shares, cost_shares, shallower
+from edgekit.pruning.depth import cost_shares, latency_shares, shallower
 from edgekit.pruning.reconstruction import reconstructed
 from edgekit.pruning.surgery import removed
 
