@@ -29,6 +29,7 @@ from edgekit.quantization.observation import step_of
 from edgekit.quantization.plan import CONVOLUTIONS, WEIGHTED, QuantizationPlan, Unit
 from edgekit.quantization.planning import plan_of
 from edgekit.quantization.units import units_of, weight_of
+from edgekit.quantization.writers import Writers
 from edgekit.target import Target
 
 MOST_UNITS = 64
@@ -38,12 +39,6 @@ _SAMPLES = 8
 _CHUNK = 8
 _START_S, _SAMPLE_S = 120.0, 10.0
 _MEMORY_BYTES = 2 << 30
-_SUMS = frozenset(("add", "concat", "pool", "mul"))
-_MOVING = frozenset(
-    ("Identity", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "DepthToSpace")
-)
-_PASSING = _MOVING | {"Relu", "Clip", "LeakyRelu", "HardSwish", "Gelu", "MaxPool", "Pad"}
-"""Operators that leave the largest of their input's channels the largest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +154,7 @@ def diagnosed(
         method="min-max",
         symmetric=target.quantized.symmetric_activations,
     )
-    writers = _Writers(seen_model, plan, watched)
+    writers = Writers(seen_model, plan, watched.histograms)
     found = {unit.name: _evidence(unit, plan, watched, writers, target) for unit in plan.units}
     noisiest = sorted(found, key=lambda name: -relative_noise(found[name]))[:MOST_UNITS]
     losses: dict[str, Loss] = {}
@@ -207,7 +202,7 @@ def _axes(graph: ir.Graph) -> dict[str, int]:
 
 
 def _evidence(
-    unit: Unit, plan: QuantizationPlan, watched: Watched, writers: _Writers, target: Target
+    unit: Unit, plan: QuantizationPlan, watched: Watched, writers: Writers, target: Target
 ) -> Evidence:
     form = target.quantized
     tensors, _ = quantized_tensors(plan, target, frozenset((unit.name,)))
@@ -241,50 +236,3 @@ def _evidence(
         integers=integers,
         alone=not writers.neighbours(unit),
     )
-
-
-class _Writers:
-    """Who writes a tensor, seen through what only passes values on."""
-
-    def __init__(self, model: Model, plan: QuantizationPlan, watched: Watched) -> None:
-        self.nodes = {node.outputs[0].name or "": node for node in model.ir.graph if node.outputs}
-        self.units = {unit.output: unit.name for unit in plan.units}
-        self._kinds = {unit.output: unit for unit in plan.units}
-        self._plan, self._watched = plan, watched
-
-    def of(self, name: str) -> str:
-        """Return the unit whose numbers these are: of a sum, the one that writes its largest."""
-        for _ in range(len(self.nodes)):
-            unit = self._kinds.get(name)
-            if unit is None:
-                node = self.nodes.get(name)
-                if node is None or node.op_type not in _PASSING or node.inputs[0] is None:
-                    return ""
-                name = node.inputs[0].name or ""
-            elif unit.kind in _SUMS:
-                name = max(unit.inputs, key=self._peak)
-            else:
-                return unit.name
-        return ""
-
-    def neighbours(self, unit: Unit) -> set[str]:
-        """Return the units that share a tensor with one, seen through what only moves data."""
-        before = {self.units[name] for name in map(self._moved, unit.inputs) if name in self.units}
-        behind = {
-            other.name
-            for other in self._plan.units
-            if unit.output in map(self._moved, other.inputs)
-        }
-        return (before | behind) - {unit.name}
-
-    def _moved(self, name: str) -> str:
-        """Return the tensor that holds the same numbers, furthest up."""
-        node = self.nodes.get(name)
-        while node is not None and node.op_type in _MOVING and node.inputs[0] is not None:
-            name = node.inputs[0].name or ""
-            node = self.nodes.get(name)
-        return name
-
-    def _peak(self, name: str) -> float:
-        histogram = self._watched.histograms[name]
-        return max(-histogram.low, histogram.high)

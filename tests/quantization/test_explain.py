@@ -105,6 +105,33 @@ def test_a_weight_channel_50_times_the_others_is_told_first(tmp_path, name, laye
     assert min(first.loss_db, second.loss_db) == min(e.loss_db for e in (first, second, *others))
 
 
+def test_a_layer_is_found_behind_its_bias_and_activation(tmp_path):
+    rng = np.random.default_rng(2)
+    up, down = (rng.standard_normal(shape).astype("f4") / 6 for shape in ((32, 48), (48, 32)))
+    up[:, 9] *= 50
+    down[9] /= 50
+    constants = {"up": up, "bias": np.ones(48, "f4"), "down": down}
+    nodes = [
+        helper.make_node("MatMul", ["x", "up"], ["m"], "first"),
+        helper.make_node("Add", ["m", "bias"], ["a"], "add"),
+        helper.make_node("Relu", ["a"], ["r"], "relu"),
+        helper.make_node("MatMul", ["r", "down"], ["y"], "second"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tokens",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 6, 32])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 6, 32])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    given = [{"x": rng.standard_normal((6, 32)).astype("f4")} for _ in range(8)]
+    first, second = told(Model(ir=ir.from_proto(made), name="tokens"), given, tmp_path)
+    assert [first.unit, second.unit] == ["first", "second"]
+    assert first.cause.name == second.cause.name == "outlier channel"
+    assert first.cause.figures["channel"] == 9
+
+
 def test_an_activation_100_times_its_neighbours_is_told_first(tmp_path):
     given = samples()
     given[3]["x"][1, 6, 6] = 100 * np.abs(given[3]["x"]).mean()
