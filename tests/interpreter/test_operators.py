@@ -251,6 +251,18 @@ CASES = [
     ),
     ("Resize", [IMAGE, None, None, i(2, 4, 3, 3)], {"mode": "linear", "antialias": 1}),
     ("Resize", [IMAGE, np.array([1, 1, 2, 2], "f4")], {}, {"opset": 10}),
+    ("GridSample", [IMAGE, within(2, 3, 3, 2) * 1.3]),
+    (
+        "GridSample",
+        [IMAGE, within(2, 3, 3, 2) * 1.3],
+        {"mode": "cubic", "align_corners": 1, "padding_mode": "border"},
+    ),
+    (
+        "GridSample",
+        [IMAGE, within(2, 3, 3, 2) * 1.3],
+        {"mode": "bilinear", "padding_mode": "reflection"},
+        {"opset": 16},
+    ),
     ("Upsample", [IMAGE, np.array([1, 1, 2, 3], "f4")], {}, {"opset": 9}),
 ]
 UNRUN = {"Swish"}

@@ -20,6 +20,7 @@ from edgekit.interpreter.values import ints
 Matrix = npt.NDArray[np.float64]
 Coordinates = npt.NDArray[np.float32]
 
+_GRID_MODES = {"linear": "bilinear", "cubic": "bicubic"}
 _SCALES_FIRST = 10
 """In this opset scales are the second input; later ones put the region first."""
 
@@ -62,6 +63,18 @@ def upsample(node: Node, x: Tensor, scales: Tensor | None = None) -> Tensor:
     """What Resize was called before opset 10."""
     given = node.get("scales") if scales is None else scales.tolist()
     return resize(node, x, torch.tensor(given))
+
+
+def grid_sample(node: Node, x: Tensor, grid: Tensor) -> Tensor:
+    """Read at given places, -1 to 1 over each axis; modes had other names before opset 20."""
+    mode = node.get("mode", "linear")
+    return torch.nn.functional.grid_sample(
+        x,
+        grid,
+        _GRID_MODES.get(mode, mode),
+        node.get("padding_mode", "zeros"),
+        bool(node.get("align_corners", 0)),
+    )
 
 
 def _transform(node: Node) -> str:
@@ -163,4 +176,8 @@ def _cubic(distance: Matrix, node: Node) -> Matrix:
     return np.where(distance < 1, near, np.where(distance < 2, far, 0.0))  # noqa: PLR2004  # its support
 
 
-OPERATORS: dict[str, Operator] = {"Resize": resize, "Upsample": upsample}
+OPERATORS: dict[str, Operator] = {
+    "GridSample": grid_sample,
+    "Resize": resize,
+    "Upsample": upsample,
+}
