@@ -31,7 +31,8 @@ class Network:
 
     Float initializers are parameters, whatever reads them. Constants, integers and all that is
     computed of them and of shapes stay arrays, so a shape never depends on what is trained. A
-    weight in a Constant node is a constant: simplification makes it an initializer. Operators behave as at inference: batch norm uses its statistics, dropout passes on.
+    weight in a Constant node is a constant: simplification makes it an initializer. Operators
+    behave as at inference: batch norm uses its statistics, dropout passes on.
 
     Attributes:
         parameters: by initializer name; leaves that want a gradient. May be changed in place.
