@@ -22,6 +22,7 @@ _RESTRICTIONS: dict[str, dict[str, Restriction]] = {
     "xnnpack": xnnpack.RESTRICTIONS,
 }
 _ONNX = ("", "ai.onnx")
+_REMEDY = "put operators that it takes in its place, or accept that"
 _PAIRS = ("QuantizeLinear", "DequantizeLinear")
 _SHAPE_TYPES = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL)
 
@@ -46,7 +47,8 @@ def engine_findings(model: Model, engine: Engine, *, asked: bool) -> Iterator[Fi
             continue
         what = _refusal(node, engine)
         if what:
-            yield at(node, "fallback", what, f"it runs on {engine.otherwise}")
+            what = f"{what}; it runs on {engine.otherwise}"
+            yield at(node, "fallback", what, _REMEDY)
     if engine.name == "tensorrt":
         yield from tensorrt.type_findings(model)
     if engine.name == "dla":

@@ -67,8 +67,8 @@ def _activation_findings(node: ir.Node, target: Target) -> Iterator[Finding]:
         what = f"{dtype} activations; {target.name} wants {form.activations}"
         yield at(node, _refused(target, "slow"), what, _again(target))
     if form.symmetric_activations and zero_point is not None and np.any(zero_point != 0):
-        first = zero_point.reshape(-1)[0]
-        yield at(node, "reject", f"zero-point {first}; {target.name} wants 0", _again(target))
+        what = f"its zero-point is not 0, which {target.name} wants"
+        yield at(node, "reject", what, _again(target))
     scale = _constant(node, 1)
     if scale is not None and scale.size > 1:
         what = "activations are quantized per channel; no kernel takes that"

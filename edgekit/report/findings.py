@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from edgekit.errors import printable
@@ -22,7 +20,7 @@ _SHOWN_PLACES = 3
 
 
 def findings(found: Sequence[Finding], subject: str) -> RenderableType:
-    """Return a table of findings, worst first, and how many there are of each kind.
+    """Return a listing of findings, worst first, and how many there are of each kind.
 
     Args:
         found: what a lint says.
@@ -32,25 +30,17 @@ def findings(found: Sequence[Finding], subject: str) -> RenderableType:
     for finding in found:
         key = (finding.severity, finding.what, finding.remedy)
         grouped.setdefault(key, []).append(finding.where)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("severity", "where", "what", "remedy"):
-        table.add_column(name, no_wrap=name == "severity", overflow="fold")
+    lines: list[Text] = []
     for (severity, what, remedy), places in grouped.items():
-        table.add_row(
-            _text(severity, style=_STYLES[severity]),
-            _text(_places(places)),
-            _text(what),
-            _text(remedy),
-        )
+        lines.append(Text.assemble((f"{severity:9} ", _STYLES[severity]), printable(what)))
+        lines.append(Text(printable(f"{'':9} at {_places(places)}"), style="dim"))
+        if remedy:
+            lines.append(Text(printable(f"{'':9} remedy: {remedy}")))
     counts = {severity: sum(f.severity == severity for f in found) for severity in SEVERITIES}
     told = ", ".join(f"{count} {_MEANING[kind]}" for kind, count in counts.items() if count)
-    return Group(*([table] if grouped else []), _text(f"{subject}: {told or 'nothing to mend'}"))
+    return Group(*lines, Text(printable(f"{subject}: {told or 'nothing to mend'}")))
 
 
 def _places(places: Sequence[str]) -> str:
     more = len(places) - _SHOWN_PLACES
     return ", ".join(places[:_SHOWN_PLACES]) + (f" and {more} more" if more > 0 else "")
-
-
-def _text(text: str, style: str = "") -> Text:
-    return Text(printable(text), style=style)

@@ -103,7 +103,8 @@ def test_what_tensorrt_leaves_to_others(wanted):
     (found,) = about(check(TENSORRT[wanted], targets.load("jetson")))
     assert found.severity == "fallback"
     assert wanted in found.what
-    assert "CUDA or the CPU" in found.remedy
+    assert "it runs on CUDA or the CPU" in found.what
+    assert found.remedy
 
 
 @pytest.mark.parametrize(
@@ -223,7 +224,8 @@ XNNPACK = {
 def test_what_xnnpack_leaves_to_others(wanted):
     arm = targets.load("arm-cpu")
     (found,) = about(check(XNNPACK[wanted], arm, engines=("xnnpack",)))
-    assert (found.severity, found.remedy) == ("fallback", "it runs on onnxruntime's own kernels")
+    assert found.severity == "fallback"
+    assert "it runs on onnxruntime's own kernels" in found.what
     assert wanted in found.what
     assert check(XNNPACK[wanted], arm) == ()
 
