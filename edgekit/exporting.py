@@ -112,7 +112,9 @@ def make_tflite_candidates(
             made.append(_candidate(f"{prefix}{name}", exported, parent))
     if not made:
         raise ModelError(
-            "no TFLite form", where=job.model.name, found=declined[-1].skipped[0].reason
+            "no TFLite form",
+            where=job.model.name,
+            found=declined[len(before.declined)].skipped[0].reason,
         )
     models = {
         each.name: job.model if each.name.startswith("tflite") else sources[-1][2] for each in made
