@@ -14,11 +14,11 @@ from edgekit.dataset import Dataset
 from edgekit.graph import Model
 from edgekit.job import Job
 from edgekit.linting import lint
+from edgekit.making import Made
 from edgekit.measurement import Measurement
 from edgekit.passes import Pass
 from edgekit.release import Budget, ReleaseProfile
 from edgekit.result import Cost, Finding, Plan, Result, versions
-from edgekit.stages import Made
 from edgekit.target import Target
 
 

@@ -21,9 +21,10 @@ from edgekit.devices import Device, LocalDevice
 from edgekit.errors import MissingExtraError, ModelError, OutputError, UsageError
 from edgekit.graph import Model
 from edgekit.job import Job
+from edgekit.making import Made, make_candidates
 from edgekit.passes import Context, Pass
 from edgekit.runtimes import as_litert
-from edgekit.stages import Made, apply, make_candidates
+from edgekit.stages import apply
 
 FORMATS = ("onnx", "tflite")
 FLOAT_SQNR_DB, INT8_SQNR_DB = 60.0, 25.0
@@ -94,9 +95,9 @@ def make_tflite_candidates(
     before = make_candidates(
         job, original, [step for step in steps if step.name != "quantize"], calibration
     )
-    pruned = [each for each in before.candidates if each.name == "prune"]
+    pruned = [each for each in before.candidates if each.name.startswith("prune")]
     sources = [("", original, job.model)]
-    sources += [("prune-", each, before.models[each.name]) for each in pruned]
+    sources += [(f"{each.name}-", each, before.models[each.name]) for each in pruned]
     forms = [("tflite", float_form)]
     forms += [("tflite-int8", int8_form)] * any(step.name == "quantize" for step in steps)
     made: list[Candidate] = []
@@ -116,9 +117,8 @@ def make_tflite_candidates(
             where=job.model.name,
             found=declined[len(before.declined)].skipped[0].reason,
         )
-    models = {
-        each.name: job.model if each.name.startswith("tflite") else sources[-1][2] for each in made
-    }
+    of = {parent.name: model for _, parent, model in sources}
+    models = {each.name: of[each.parent or original.name] for each in made}
     return Made(candidates=tuple(made), models=models, declined=tuple(declined))
 
 

@@ -29,11 +29,12 @@ from edgekit.job import (
     original_candidate,
     silent,
 )
+from edgekit.making import make_candidates
 from edgekit.passes import Progress
 from edgekit.release import ReleaseProfile
 from edgekit.result import Result
 from edgekit.runtimes import as_litert
-from edgekit.stages import Judge, make_candidates, measure
+from edgekit.stages import Judge, measure
 
 DEFAULT_PROFILE = "quantize-only"
 """Until pruning exists; then `balanced`."""

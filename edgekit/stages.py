@@ -1,4 +1,4 @@
-"""The stages of a job: passes make candidates, the device measures them."""
+"""The stages of a job: passes are applied to models, the device measures candidates."""
 
 from __future__ import annotations
 
@@ -11,74 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from edgekit import bench, graph
-from edgekit.candidate import Candidate, Skip, StepRecord
+from edgekit.candidate import Candidate, StepRecord
 from edgekit.dataset import Dataset
 from edgekit.devices import Device, LocalDevice
-from edgekit.errors import UnreachableError, UsageError
+from edgekit.errors import UsageError
 from edgekit.graph import Model
-from edgekit.job import Job, stage
+from edgekit.job import Job
 from edgekit.judging import Ruling
 from edgekit.measurement import Accuracy, Block, Interval, Measurement, Setup
-from edgekit.passes import Context, Effort, Fp16, Pass
+from edgekit.passes import Context, Effort, Pass
 
 _SECONDS_EACH: dict[Effort, float] = {"screen": 0.25, "decide": 1.0}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What the steps of a profile made of the original.
-
-    Attributes:
-        candidates: one for each step that changed the model, in order.
-        models: the candidates' graphs, by name.
-        declined: records of the steps that left it as it was, with their reasons.
-    """
-
-    candidates: tuple[Candidate, ...]
-    models: dict[str, Model]
-    declined: tuple[StepRecord, ...]
-
-
-def make_candidates(
-    job: Job, original: Candidate, steps: Sequence[Pass], calibration: Dataset
-) -> Made:
-    """Apply the steps one after another; each that changes the model leaves a candidate.
-
-    Where the target runs fp16 fast, the fp16 form of the last float candidate is one, too. What
-    was pruned loses some answers whatever follows, so the unpruned model is quantized as well.
-    """
-    context = context_of(job, calibration)
-    made: list[Candidate] = []
-    models: dict[str, Model] = {}
-    declined: list[StepRecord] = []
-    model, parent = job.model, original
-    unpruned: tuple[Model, Candidate] | None = None
-
-    def make(form: Pass, name: str, model: Model, parent: Candidate) -> tuple[Model, Candidate]:
-        job.progress(name, 0, 0)
-        try:
-            result, record = apply(form, model, context)
-        except UnreachableError as error:
-            reason = Skip(where="budget", reason=str(error))
-            record = StepRecord(name=form.name, changed=False, skipped=(reason,))
-        if not record.changed:
-            declined.append(record)
-            return model, parent
-        candidate = stage(name, result, parent, record, job.workspace)
-        made.append(candidate)
-        models[candidate.name] = result
-        return result, candidate
-
-    for step in steps:
-        if step.name == "quantize" and "fp16" in job.running.target.formats:
-            make(Fp16(), "fp16", model, parent)
-        if step.name == "quantize" and unpruned is not None:
-            make(step, "quantize-unpruned", *unpruned)
-        before = model, parent
-        model, parent = make(step, step.name, model, parent)
-        if step.name == "prune" and model is not before[0]:
-            unpruned = before
-    return Made(candidates=tuple(made), models=models, declined=tuple(declined))
 
 
 def context_of(job: Job, calibration: Dataset | None) -> Context:
