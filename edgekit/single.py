@@ -86,6 +86,13 @@ def quantize(
     the_target, written = targets.load(target), Path(out)
     check_file_out(written, force=force)
     check_format(format, written)
+    if explain and format != "onnx":
+        raise UsageError(
+            "only the ONNX form can be explained",
+            where="--explain",
+            found=f"--format {format}",
+            remedy="leave one of them out",
+        )
     if format == "tflite":
         return _tflite(Path(model), the_target, conditions, data=data, out=written)
     step = passes.Quantize(explain=explain)

@@ -36,3 +36,12 @@ def test_the_planted_layer_and_cause_come_first(edgekit, planted, small_data):
     assert why.startswith("outlier channel: channel 5 of ")
     assert "channels scaled" in ran.err
     assert "next: edgekit profile int8.onnx" in ran.err
+
+
+def test_only_the_onnx_form_can_be_explained(edgekit, planted, small_data):
+    ran = edgekit(
+        *("quantize", planted, "--target", "arm-cpu", "--data", small_data),
+        *("-o", "int8.tflite", "--format", "tflite", "--explain"),
+    )
+    assert ran.code == 2
+    assert "only the ONNX form can be explained" in ran.error_line
