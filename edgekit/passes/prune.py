@@ -151,7 +151,7 @@ class Prune:
             "ways tried": {
                 one.chosen: {
                     "change of outputs": round(one.loss, 5),
-                    "latency ratio": round(one.time, 3),
+                    "latency ratio": one.time and round(one.time, 3),
                 }
                 for one in work.ways
             },

@@ -25,7 +25,7 @@ class State:
         turned: groups whose channels lie in the order of what they are worth.
         fits: what became of each layer when it was last fitted.
         effect: what the answers of held-out samples have changed; None without samples.
-        time: latency against the dense model; 1 where it was not measured.
+        time: latency against the dense model; None where it was not measured.
         seconds: latency, where one was asked for.
         chosen: which of several ways was taken.
     """
@@ -36,7 +36,7 @@ class State:
     turned: frozenset[str] = frozenset()
     fits: tuple[LayerFit, ...] = ()
     effect: Effect | None = None
-    time: float = 1.0
+    time: float | None = None
     seconds: float | None = None
     chosen: str = ""
 
@@ -48,7 +48,7 @@ class State:
     @property
     def price(self) -> float:
         """What is least in the best of several ways: half the time is worth twice the change."""
-        return self.loss * self.time
+        return self.loss * (self.time or 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

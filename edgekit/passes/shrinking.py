@@ -148,9 +148,9 @@ class Shrinking:
         for keep in later:
             here = self._round(dense, state, {}, whole * keep)
             state = self._cut(here, *plan(self.asked, here, self._seconds))
-        ways = other_plans(self.asked, here, self._seconds, timed=self._timed(dense))
+        ways = other_plans(self.asked, here, self._seconds, timed=state.time is not None)
         others = (self._cut(here, *way) for way in ways.items())
-        self.ways = [self._timed_state(dense, one) for one in (state, *others)]
+        self.ways = [self._timed(dense, one) for one in (state, *others)]
         return min(self.ways, key=lambda one: one.price)
 
     def _first(
@@ -169,7 +169,7 @@ class Shrinking:
             except UnreachableError as error:
                 unreached = unreached or error
                 continue
-            state = self._timed_state(dense, self._cut(here, *way))
+            state = self._timed(dense, self._cut(here, *way))
             if best is not None and best[0].price <= state.price:
                 break
             best = state, here
@@ -209,15 +209,12 @@ class Shrinking:
             )
         return [one.value for one in found]
 
-    def _timed(self, dense: Model) -> bool:
-        return self.context.latencies_of([dense], "screen") is not None
-
-    def _timed_state(self, dense: Model, state: State) -> State:
-        """Return the state with its latency, where that is to be known."""
-        if self.asked.ratios or not self._timed(dense):
-            return state
-        whole, left = self._seconds([dense, state.model], "decide")
-        return replace(state, time=left / whole)
+    def _timed(self, dense: Model, state: State) -> State:
+        """Return the state with its latency, where there is a device and a choice to make."""
+        self.context.progress("measuring what is slow", 0, 0)
+        pair = [dense, state.model]
+        found = None if self.asked.ratios else self.context.latencies_of(pair, "decide")
+        return state if found is None else replace(state, time=found[1].value / found[0].value)
 
     def _round(
         self, dense: Model, state: State, energies: Mapping[str, Scores], limit: float
