@@ -119,11 +119,10 @@ class Shrinking:
         """Return what the dense model costs, and the share that may stay; 1 for single ratios."""
         if self.asked.ratios:
             return 1.0, 1.0
-        if not self.asked.max_latency_s:
-            measure = macs_cost if self.asked.keep_macs else parameters_cost
-            return measure(self.coupled(dense), ()).dense, (
-                self.asked.keep_macs or self.asked.keep_params
-            )
+        if self.asked.keep_macs:
+            return macs_cost(self.coupled(dense), ()).dense, self.asked.keep_macs
+        if self.asked.keep_params:
+            return parameters_cost(self.coupled(dense), ()).dense, self.asked.keep_params
         (whole_s,) = self._seconds([dense])
         if self.asked.max_latency_s >= whole_s:
             raise UsageError(
@@ -233,11 +232,8 @@ class Shrinking:
             )
             for one in (multiple, max(1, multiple // 2))
         )
-        in_order = {
-            group.name: -np.arange(len(group.channels), dtype=np.float64)
-            for group in groups
-            if group.name in state.turned
-        }
+        turned_groups = (group for group in groups if group.name in state.turned)
+        in_order = {one.name: -np.arange(float(len(one.channels))) for one in turned_groups}
         return Round(
             dense=dense,
             state=state,
