@@ -24,6 +24,7 @@ from edgekit.quantization.extremes import Extremes, watching
 from edgekit.quantization.homogeneity import scalables
 from edgekit.quantization.loss import Loss, relative_difference
 from edgekit.quantization.placement import Units, eligible_units
+from edgekit.quantization.ranges import Method
 from edgekit.quantization.scaling import Scalable, scaled
 from edgekit.quantization.sequence import SAMPLES, fitted
 from edgekit.quantization.smoothing import smoothed
@@ -137,7 +138,9 @@ class Improving:
         """Return the loss with every unit in int8, calibrated with a few samples."""
         work = self._work
         seen, target = work.calibrated(model, data), work.context.target
-        methods = ("auto", "min-max") if work.asked.method == "auto" else (work.asked.method,)
+        methods: tuple[Method, ...] = (work.asked.method,)
+        if methods == ("auto",):
+            methods = ("auto", "min-max")
         plans = [work.planned(model, seen, method) for method in methods]
         units = frozenset(unit.name for unit in eligible_units(plans[0], target))
         losses = work.losses_between([emit(model, plan, target, units) for plan in plans])

@@ -11,19 +11,18 @@ from edgekit import graph, native
 from edgekit.activations import R, stream
 from edgekit.candidate import Skip
 from edgekit.dataset import Dataset, Sample
-from edgekit.errors import CalibrationError, ModelError
+from edgekit.errors import CalibrationError
 from edgekit.graph import Model
 from edgekit.graph.shapes import infer_shapes
 from edgekit.measurement import Interval
 from edgekit.passes.contract import Context, Effort
 from edgekit.passes.improving import Improving
-from edgekit.quantization import packing
 from edgekit.quantization.calibration import Calibration
 from edgekit.quantization.emission import emit
 from edgekit.quantization.judges import Judges
 from edgekit.quantization.kernels import optimized_operators
 from edgekit.quantization.loss import Loss, losses_of
-from edgekit.quantization.packing import packed, stores_4_bits
+from edgekit.quantization.packing import holding, packed, stores_4_bits
 from edgekit.quantization.placement import (
     FLOAT,
     Search,
@@ -118,7 +117,9 @@ class Quantizing:
         graph.save(self.model, self.float_file)
         self.judges = Judges.of(self.data)
         improving = Improving(self)
-        self.model = improving.scaled(self._holding(self.asked.weight_bits))
+        narrow = self.asked.weight_bits == FOUR
+        target, shapes = self.context.target, self.context.shapes
+        self.model = improving.scaled(holding(self.model, target, shapes) if narrow else self.model)
         self.calibration = self.calibrated(self.model, self.data)
         self.replan(self.planned(self.model, self.calibration, self.asked.method))
         search = Search(measure=lambda sets: self._latencies(sets, "screen"))
@@ -138,7 +139,7 @@ class Quantizing:
             reason = f"no int8 form is faster than float here ({len(search.tried)} tried)"
             return self._refusal(reason, kept)
         result = self.emitted(kept.enabled)
-        if self.asked.weight_bits == FOUR and stores_4_bits(result, self.context.target):
+        if narrow and stores_4_bits(result, target):
             result = packed(result)
         return Found(
             model=result,
@@ -241,17 +242,6 @@ class Quantizing:
         sample = self.judges.samples[0]
         shapes = {name: (1, *value.shape) for name, value in sample.items()}
         return min(1.0, self.plan.macs_of(units) / max(graph.costs(self.model, shapes).macs, 1))
-
-    def _holding(self, weight_bits: int) -> Model:
-        """Return the model in an opset that can hold such weights; itself where none can."""
-        wanted = packing.OPSET
-        at_home = self.context.target.runtimes[0] == "onnxruntime"
-        if weight_bits != FOUR or self.model.opset >= wanted or not at_home:
-            return self.model
-        try:
-            return graph.convert(self.model, wanted, self.context.shapes)
-        except ModelError:
-            return self.model
 
     def _start(self, search: Search) -> tuple[Units, str]:
         """Return the units to begin with, and what decides the placement."""

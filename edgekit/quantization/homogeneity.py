@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import onnx_ir as ir
 from edgekit.candidate import Skip
 from edgekit.graph.surgery import constant_of, read_by
 from edgekit.quantization.scaling import End, Scalable
+from edgekit.quantization.ties import Ties
 
 _FLOAT = ir.DataType.FLOAT
 _MATRIX = 2
@@ -24,7 +25,7 @@ def scalables(graph: ir.Graph) -> tuple[tuple[Scalable, ...], tuple[Skip, ...]]:
     Args:
         graph: with shapes inferred.
     """
-    walk = _Walk()
+    walk = Ties()
     for value in graph.outputs:
         walk.pin(value, "it is an output of the graph")
     for node in graph:
@@ -35,78 +36,12 @@ def scalables(graph: ir.Graph) -> tuple[tuple[Scalable, ...], tuple[Skip, ...]]:
     return walk.found()
 
 
-class _Walk:
-    """Tensors on the way through the graph: which are tied, what takes factors in, what is pinned.
-
-    Attributes:
-        axes: of the channels, by tensor that has some.
-        counts: of the channels.
-    """
-
-    def __init__(self) -> None:
-        self.axes: dict[ir.Value, int] = {}
-        self.counts: dict[ir.Value, int] = {}
-        self._parents: dict[ir.Value, ir.Value] = {}
-        self._ends: dict[ir.Value, list[End]] = {}
-        self._pins: dict[ir.Value, str] = {}
-
-    def give(self, value: ir.Value, axis: int, count: int, ends: Sequence[End] = ()) -> None:
-        """Let `value` have channels, written through these ends."""
-        self.axes[value], self.counts[value] = axis, count
-        self._ends.setdefault(value, []).extend(ends)
-
-    def tie(self, value: ir.Value, other: ir.Value, axis: int) -> None:
-        """Let `other` have the channels of `value`, on this axis."""
-        if other not in self.axes:
-            self.give(other, axis, self.counts[value])
-        elif self.counts[other] != self.counts[value] or self.axes[other] != axis:
-            self.pin(value, "channels of different tensors meet")
-            self.pin(other, "channels of different tensors meet")
-        self._parents[self._root(other)] = self._root(value)
-
-    def read(self, value: ir.Value, axis: int, end: End) -> None:
-        """Let `value` be read through this end, which wants its channels on `axis`."""
-        if self.axes.get(value) == axis:
-            self._ends[value].append(end)
-        else:
-            self.pin(value, f"{end.node} reads another axis")
-
-    def pin(self, value: ir.Value | None, reason: str) -> None:
-        """Let `value` stay as it is."""
-        if value is not None:
-            self._pins.setdefault(value, reason)
-
-    def found(self) -> tuple[tuple[Scalable, ...], tuple[Skip, ...]]:
-        groups: dict[ir.Value, list[ir.Value]] = {}
-        for value in self.axes:
-            groups.setdefault(self._root(value), []).append(value)
-        free, refused = [], []
-        for values in groups.values():
-            ends = tuple(end for value in values for end in self._ends.get(value, ()))
-            one = Scalable(
-                tensors={value.name or "": self.axes[value] for value in values},
-                channels=self.counts[values[0]],
-                ends=ends,
-            )
-            pins = [self._pins[value] for value in values if value in self._pins]
-            if pins:
-                refused.append(Skip(where=one.name, reason=pins[0]))
-            elif one.readers and one.channels > 1:
-                free.append(one)
-        return tuple(free), tuple(refused)
-
-    def _root(self, value: ir.Value) -> ir.Value:
-        while value in self._parents and self._parents[value] is not value:
-            value = self._parents[value]
-        return value
-
-
-def _opaque(walk: _Walk, node: ir.Node) -> None:
+def _opaque(walk: Ties, node: ir.Node) -> None:
     for value in read_by(node):
         walk.pin(value, f"{node.op_type} does not let factors through")
 
 
-def _convolution(walk: _Walk, node: ir.Node) -> None:
+def _convolution(walk: Ties, node: ir.Node) -> None:
     weight, name = _weight(node), node.outputs[0].name or ""
     groups = node.attributes.get_int("group", 1)
     transposed = node.op_type == "ConvTranspose"
@@ -119,7 +54,7 @@ def _convolution(walk: _Walk, node: ir.Node) -> None:
     _write(walk, node, _CHANNELS, weight.shape[rows], rows)
 
 
-def _gemm(walk: _Walk, node: ir.Node) -> None:
+def _gemm(walk: Ties, node: ir.Node) -> None:
     weight, name = _weight(node), node.outputs[0].name or ""
     if weight is None or node.attributes.get_int("transA", 0) != 0 or not _has_constant_bias(node):
         _opaque(walk, node)
@@ -130,7 +65,7 @@ def _gemm(walk: _Walk, node: ir.Node) -> None:
     _write(walk, node, 1, weight.shape[rows], rows)
 
 
-def _matmul(walk: _Walk, node: ir.Node) -> None:
+def _matmul(walk: Ties, node: ir.Node) -> None:
     weight, rank = _weight(node), _rank(node.inputs[0])
     if weight is None or weight.ndim != _MATRIX or rank is None or rank < _MATRIX:
         _opaque(walk, node)
@@ -141,7 +76,7 @@ def _matmul(walk: _Walk, node: ir.Node) -> None:
     _write(walk, node, rank - 1, weight.shape[1], 1)
 
 
-def _norm(walk: _Walk, node: ir.Node) -> None:
+def _norm(walk: Ties, node: ir.Node) -> None:
     _opaque(walk, node)
     out, rank, scale = node.outputs[0], _rank(node.outputs[0]), _constant(node, 1)
     last = node.op_type == "LayerNormalization"
@@ -159,7 +94,7 @@ def _norm(walk: _Walk, node: ir.Node) -> None:
     walk.give(out, rank - 1 if last else _CHANNELS, scale.size, ends)
 
 
-def _homogeneous(walk: _Walk, node: ir.Node) -> None:
+def _homogeneous(walk: Ties, node: ir.Node) -> None:
     source = node.inputs[0]
     apart = "Pool" not in node.op_type or walk.axes.get(source) == _CHANNELS  # type: ignore[arg-type]  # None is in no mapping
     if source in walk.axes and len(node.outputs) == 1 and apart:
@@ -168,7 +103,7 @@ def _homogeneous(walk: _Walk, node: ir.Node) -> None:
         walk.pin(source, f"{node.op_type} of it")
 
 
-def _reduction(walk: _Walk, node: ir.Node) -> None:
+def _reduction(walk: Ties, node: ir.Node) -> None:
     source, rank = node.inputs[0], _rank(node.inputs[0])
     given = _constant(node, 1)
     axes = node.attributes.get_ints("axes") if given is None else given.tolist()
@@ -184,7 +119,7 @@ def _reduction(walk: _Walk, node: ir.Node) -> None:
     walk.tie(source, node.outputs[0], moved)
 
 
-def _flatten(walk: _Walk, node: ir.Node) -> None:
+def _flatten(walk: Ties, node: ir.Node) -> None:
     """Let [N, C, 1, 1] -> [N, C] through, as Flatten or Reshape."""
     source, out = node.inputs[0], node.outputs[0]
     rank, behind = _rank(source), _rank(out)
@@ -198,7 +133,7 @@ def _flatten(walk: _Walk, node: ir.Node) -> None:
         _opaque(walk, node)
 
 
-def _transpose(walk: _Walk, node: ir.Node) -> None:
+def _transpose(walk: Ties, node: ir.Node) -> None:
     source = node.inputs[0]
     order = node.attributes.get_ints("perm")
     if source in walk.axes and order is not None:
@@ -207,7 +142,7 @@ def _transpose(walk: _Walk, node: ir.Node) -> None:
         _opaque(walk, node)
 
 
-def _sum(walk: _Walk, node: ir.Node) -> None:
+def _sum(walk: Ties, node: ir.Node) -> None:
     """Tie all terms; a constant term takes the factors in."""
     out, rank = node.outputs[0], _rank(node.outputs[0])
     tracked = [value for value in node.inputs if value in walk.axes]
@@ -233,7 +168,7 @@ def _sum(walk: _Walk, node: ir.Node) -> None:
         walk.tie(value, out, axis)
 
 
-def _product(walk: _Walk, node: ir.Node) -> None:
+def _product(walk: Ties, node: ir.Node) -> None:
     """Let the factors of one operand through; a constant for each channel can take factors in."""
     out, rank = node.outputs[0], _rank(node.outputs[0])
     tracked = [value for value in node.inputs if value in walk.axes and _rank(value) == rank]
@@ -256,7 +191,7 @@ def _product(walk: _Walk, node: ir.Node) -> None:
                 walk.give(out, rank - 1, constant.size, [end])
 
 
-_RULES: dict[str, Callable[[_Walk, ir.Node], None]] = {
+_RULES: dict[str, Callable[[Ties, ir.Node], None]] = {
     **dict.fromkeys(("Conv", "ConvTranspose"), _convolution),
     "Gemm": _gemm,
     "MatMul": _matmul,
@@ -293,13 +228,13 @@ _RULES: dict[str, Callable[[_Walk, ir.Node], None]] = {
 }
 
 
-def _read(walk: _Walk, node: ir.Node, axis: int, end: End) -> None:
+def _read(walk: Ties, node: ir.Node, axis: int, end: End) -> None:
     value = node.inputs[0]
     if value is not None:
         walk.read(value, axis, end)
 
 
-def _write(walk: _Walk, node: ir.Node, axis: int, count: int, rows: int) -> None:
+def _write(walk: Ties, node: ir.Node, axis: int, count: int, rows: int) -> None:
     out = node.outputs[0]
     ends = [End(node=out.name or "", index=1, axis=rows, role="rows")]
     bias = _constant(node, _BIAS) if node.op_type != "MatMul" else None

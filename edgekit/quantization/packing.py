@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgekit.graph import Model
+from edgekit.errors import ModelError
+from edgekit.graph import Model, convert
 from edgekit.target import Target
 
 OPSET = 21
@@ -21,6 +22,16 @@ _MATRIX = 2
 def stores_4_bits(model: Model, target: Target) -> bool:
     """Say whether `model` can hold INT4 and the target's first runtime folds its Cast."""
     return model.opset >= OPSET and target.runtimes[0] == "onnxruntime"
+
+
+def holding(model: Model, target: Target, shapes: dict[str, tuple[int, ...]]) -> Model:
+    """Return the model in an opset that can hold INT4; itself where that is of no use or fails."""
+    if model.opset >= OPSET or target.runtimes[0] != "onnxruntime":
+        return model
+    try:
+        return convert(model, OPSET, shapes)
+    except ModelError:
+        return model
 
 
 def packed(model: Model) -> Model:

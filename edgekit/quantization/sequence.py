@@ -17,7 +17,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,17 +25,16 @@ import onnx_ir as ir
 from edgekit import native
 from edgekit.dataset import Dataset
 from edgekit.graph import Model, file_size, save
-from edgekit.graph.surgery import constant_of
 from edgekit.graph.trial import open_session
 from edgekit.layerwise.batches import batch_size, batches
 from edgekit.layerwise.columns import read_at, reads, some_positions, written_at
 from edgekit.layerwise.layers import Layer, layers_of
 from edgekit.layerwise.stepwise import Stepwise
-from edgekit.quantization.grid import QuantizedWeight, quantized_bias
+from edgekit.quantization.grid import QuantizedWeight
 from edgekit.quantization.moments import Moments
+from edgekit.quantization.places import Place
 from edgekit.quantization.plan import Fitted, Unit
 from edgekit.quantization.rounding import rounded, scales_of, toward
-from edgekit.quantization.units import bias_behind
 
 Doubles = npt.NDArray[np.float64]
 
@@ -136,7 +134,7 @@ def _tasks(
         layer = layers.get(nodes[unit.node].name or "") if unit.weight is not None else None
         if layer is None or len(nodes[unit.node].inputs[1].uses()) > 1:  # type: ignore[union-attr]  # a layer has a weight
             continue
-        place = _Place.of(forms[layer.node])
+        place = Place.of(forms[layer.node])
         if place is None:
             continue
         work = layer.outputs * layer.columns**2
@@ -152,67 +150,6 @@ def _tasks(
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """Where a layer of the int8 graph keeps its numbers: names of initializers.
-
-    Attributes:
-        reads: the activation that it reads.
-        bias: None where it has none; with `bias_scales` where it is int32.
-    """
-
-    reads: ir.Value
-    integers: ir.Value
-    scales: ir.Value
-    bias: ir.Value | None
-    bias_scales: ir.Value | None
-
-    @classmethod
-    def of(cls, node: ir.Node) -> _Place | None:
-        """Return the place of a node whose weight is int8; None when others read it, too."""
-        reads, weight = node.inputs[0], node.inputs[1]
-        dequantize = None if weight is None else weight.producer()
-        if reads is None or dequantize is None or dequantize.op_type != "DequantizeLinear":
-            return None
-        integers, scales = dequantize.inputs[:2]
-        if integers is None or scales is None or len(weight.uses()) > 1:  # type: ignore[union-attr]  # it has a producer
-            return None
-        bias, bias_scales = _bias_of(node)
-        return cls(
-            reads=reads, integers=integers, scales=scales, bias=bias, bias_scales=bias_scales
-        )
-
-    def take(self, fit: Fitted, before: Doubles) -> None:
-        """Write what was fitted into the graph."""
-        scales = _array(self.scales)
-        if fit.weight is not None:
-            _set(self.integers, fit.weight.integers)
-            _set(self.scales, fit.weight.scales)
-        if self.bias is None:
-            return
-        bias = before if fit.bias is None else fit.bias
-        if self.bias_scales is None:
-            _set(self.bias, bias.astype(np.float32).reshape(_array(self.bias).shape))
-            return
-        product = _array(self.bias_scales)
-        if fit.weight is not None:
-            product = (product / scales * fit.weight.scales).astype(np.float32)
-            _set(self.bias_scales, product)
-        _set(self.bias, quantized_bias(bias.astype(np.float32), product))
-
-
-def _bias_of(node: ir.Node) -> tuple[ir.Value | None, ir.Value | None]:
-    """Return the initializers of a bias and of its scales; of a MatMul that of the Add behind."""
-    if node.op_type == "MatMul":
-        place = bias_behind(node)
-        return (None if place is None else place.node.inputs[place.index]), None
-    bias = node.inputs[2] if len(node.inputs) > 2 else None  # noqa: PLR2004  # the third
-    dequantize = None if bias is None else bias.producer()
-    if dequantize is None:
-        return bias, None
-    return dequantize.inputs[0], dequantize.inputs[1]
-
-
 def _fit_all(
     files: tuple[Path, Path], tasks: Sequence[Task], data: Dataset, samples: int
 ) -> dict[str, Fitted]:
@@ -226,7 +163,7 @@ def _fit_all(
     found = {}
     for index, task in enumerate(tasks):
         native.at(task.layer.node)
-        place = _Place.of(next(node for node in int8.graph if node.name == task.layer.node))
+        place = Place.of(next(node for node in int8.graph if node.name == task.layer.node))
         if place is not None:
             parts = _moments(exact, int8, task.layer, place)
             fit, bias = _fit(task, place, *parts)
@@ -243,7 +180,7 @@ def _batch_size(file: Path, data: Dataset) -> int:
 
 
 def _moments(
-    exact: Stepwise, int8: Stepwise, layer: Layer, place: _Place
+    exact: Stepwise, int8: Stepwise, layer: Layer, place: Place
 ) -> tuple[Moments, Moments]:
     """Return the moments of the samples to fit to, and of those held out."""
     sizes = layer.groups, layer.outputs // layer.groups, layer.columns
@@ -266,14 +203,14 @@ def _rows_wanted(columns: int) -> int:
     return max(_LEAST_ROWS, min(_ROWS_A_COLUMN * columns, affordable))
 
 
-def _fit(task: Task, place: _Place, moments: Moments, held_out: Moments) -> tuple[Fitted, Doubles]:
+def _fit(task: Task, place: Place, moments: Moments, held_out: Moments) -> tuple[Fitted, Doubles]:
     """Return the best of what can be done, and the bias that the layer had."""
     layer = task.layer
     shape = layer.groups, layer.outputs // layer.groups
-    scales = _array(place.scales)
-    before = _real(place, task.axis)
+    scales = place.scale_values()
+    before = place.weight(task.axis)
     weight = layer.matrix(before).reshape(*shape, -1).astype(np.float64)
-    bias = _bias_values(place, layer.outputs)
+    bias = place.bias_values(layer.outputs)
     least = held_out.error(weight, bias.reshape(shape))
     best = Fitted()
     if not held_out.count:
@@ -295,34 +232,10 @@ def _fit(task: Task, place: _Place, moments: Moments, held_out: Moments) -> tupl
         flat = integers.reshape(layer.outputs, -1)
         best = Fitted(
             weight=QuantizedWeight(
-                integers=layer.stored(flat, _array(place.integers)),
+                integers=layer.stored(flat, place.integer_values()),
                 scales=chosen.reshape(-1).astype(np.float32),
                 axis=task.axis,
             ),
             bias=corrected.reshape(-1) if task.has_bias else None,
         )
     return best, bias
-
-
-def _real(place: _Place, axis: int) -> npt.NDArray[np.float32]:
-    return QuantizedWeight(
-        integers=_array(place.integers), scales=_array(place.scales), axis=axis
-    ).floats()
-
-
-def _bias_values(place: _Place, outputs: int) -> Doubles:
-    if place.bias is None:
-        return np.zeros(outputs)
-    bias = _array(place.bias).astype(np.float64).reshape(-1)
-    return bias if place.bias_scales is None else bias * _array(place.bias_scales)
-
-
-def _array(value: ir.Value) -> npt.NDArray[Any]:
-    found = constant_of(value)
-    if found is None:
-        raise TypeError(value.name)
-    return found
-
-
-def _set(value: ir.Value, array: npt.NDArray[Any]) -> None:
-    value.const_value = ir.tensor(array, name=value.name)
