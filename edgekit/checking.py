@@ -20,6 +20,7 @@ class Checked:
         sha256: of the file and its external data.
         target: name of the target.
         engines: optional engines that were asked, too.
+        quantized: the model has Q/DQ pairs.
         findings: worst first; empty when there is nothing to mend.
     """
 
@@ -28,6 +29,7 @@ class Checked:
     sha256: str
     target: str
     engines: tuple[str, ...]
+    quantized: bool
     findings: tuple[Finding, ...]
 
     @property
@@ -68,5 +70,6 @@ def check(
         sha256=graph.file_sha256(file),
         target=found.name,
         engines=tuple(engines),
+        quantized=any(node.op_type == "QuantizeLinear" for node in loaded.ir.graph),
         findings=linting.check(loaded, found, engines=engines, shapes=shapes),
     )

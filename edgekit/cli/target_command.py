@@ -86,5 +86,9 @@ def check(
             found=f"{len(rejected)} finding{'s' if len(rejected) > 1 else ''} to mend",
             remedy=rejected[0].remedy,
         )
-    terminal.next_command(f"edgekit quantize {model} --target {name} --data DATA -o int8.onnx")
+    terminal.next_command(
+        f"edgekit profile {model}"
+        if found.quantized
+        else f"edgekit quantize {model} --target {name} --data DATA -o int8.onnx"
+    )
     return 0

@@ -63,7 +63,7 @@ def _refusal(node: ir.Node, engine: Engine) -> str:
         return f"{engine.title} takes no {node.op_type}"
     restriction = _RESTRICTIONS[engine.name].get(node.op_type)
     reason = restriction(node) if restriction is not None else None
-    return f"{node.op_type}: {reason}" if reason else ""
+    return f"{engine.title}, {node.op_type}: {reason}" if reason else ""
 
 
 def _is_shape_arithmetic(node: ir.Node) -> bool:

@@ -13,6 +13,7 @@ from edgekit.linting.restriction import PLANE, Restriction, is_constant, rank_of
 
 _BIAS = 2
 _MATRIX = 2
+_FUSING = frozenset(("Conv", "MaxPool", "AveragePool"))
 
 
 def _convolution(node: ir.Node) -> str | None:
@@ -38,6 +39,12 @@ def _integers(node: ir.Node) -> str | None:
     if node.op_type == "ConvTranspose" and scales is not None and scales.size > 1:
         return "one scale for the whole weight"
     return None
+
+
+def _fused(node: ir.Node) -> str | None:
+    source = None if node.inputs[0] is None else node.inputs[0].producer()
+    behind = source is not None and source.op_type in _FUSING
+    return None if behind else f"only behind {', '.join(sorted(_FUSING))}"
 
 
 def _pool(node: ir.Node) -> str | None:
@@ -75,6 +82,8 @@ RESTRICTIONS: dict[str, Restriction] = {
     "AveragePool": _pool,
     "MaxPool": _pool,
     "Resize": _resize,
+    "Relu": _fused,
+    "Clip": _fused,
     "Softmax": _softmax,
     "Gemm": _product,
     "MatMul": _product,

@@ -216,6 +216,7 @@ XNNPACK = {
     "Conv: channels, height and width": convolution(shape=("N", 4, "H", "W")),
     "Softmax: along the last axis": one("Softmax", axis=1),
     "Resize: only linear": one("Resize", "", np.array([1, 1, 2, 2], "f4"), mode="nearest"),
+    "Relu: only behind AveragePool, Conv, MaxPool": one("Relu"),
     "MatMul: matrices only": one("MatMul", np.zeros((8, 4), "f4")),
 }
 
