@@ -22,7 +22,7 @@ from edgekit.quantization.emission import emit
 from edgekit.quantization.judges import Judges
 from edgekit.quantization.kernels import optimized_operators
 from edgekit.quantization.loss import Loss, losses_of
-from edgekit.quantization.packing import holding, packed, stores_4_bits
+from edgekit.quantization.packing import holding, packed
 from edgekit.quantization.placement import (
     FLOAT,
     Search,
@@ -40,7 +40,6 @@ from edgekit.quantization.sensitivity import Trimmed, trimmed
 if TYPE_CHECKING:
     from edgekit.passes.quantize import Quantize
 
-FOUR = 4
 START_S, SAMPLE_S = 120.0, 10.0
 _PROBED_MACS = 4e9
 _FEWEST_PROBES = 8
@@ -80,7 +79,6 @@ class Quantizing:
         model: the float model; its channels may be scaled on the way.
         judges: samples that decide what is kept.
         calibration, plan: of `model`.
-        skipped: what has no int8 form, and why.
     """
 
     def __init__(self, asked: Quantize, model: Model, context: Context, folder: Path) -> None:
@@ -117,9 +115,8 @@ class Quantizing:
         graph.save(self.model, self.float_file)
         self.judges = Judges.of(self.data)
         improving = Improving(self)
-        narrow = self.asked.weight_bits == FOUR
-        target, shapes = self.context.target, self.context.shapes
-        self.model = improving.scaled(holding(self.model, target, shapes) if narrow else self.model)
+        bits, target = self.asked.weight_bits, self.context.target
+        self.model = improving.scaled(holding(self.model, bits, target, self.context.shapes))
         self.calibration = self.calibrated(self.model, self.data)
         self.replan(self.planned(self.model, self.calibration, self.asked.method))
         search = Search(measure=lambda sets: self._latencies(sets, "screen"))
@@ -138,11 +135,8 @@ class Quantizing:
         if placement == "measured" and not self._pays(kept.enabled):
             reason = f"no int8 form is faster than float here ({len(search.tried)} tried)"
             return self._refusal(reason, kept)
-        result = self.emitted(kept.enabled)
-        if narrow and stores_4_bits(result, target):
-            result = packed(result)
         return Found(
-            model=result,
+            model=packed(self.emitted(kept.enabled), bits, target),
             plan=self.plan,
             kept=kept,
             samples=self.calibration.samples,

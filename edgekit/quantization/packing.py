@@ -15,18 +15,17 @@ from edgekit.graph import Model, convert
 from edgekit.target import Target
 
 OPSET = 21
+_BYTE = 8
 _LARGEST = 7
 _MATRIX = 2
 
 
-def stores_4_bits(model: Model, target: Target) -> bool:
-    """Say whether `model` can hold INT4 and the target's first runtime folds its Cast."""
-    return model.opset >= OPSET and target.runtimes[0] == "onnxruntime"
+def holding(model: Model, bits: int, target: Target, shapes: dict[str, tuple[int, ...]]) -> Model:
+    """Return the model in an opset that can hold such weights in so many bits.
 
-
-def holding(model: Model, target: Target, shapes: dict[str, tuple[int, ...]]) -> Model:
-    """Return the model in an opset that can hold INT4; itself where that is of no use or fails."""
-    if model.opset >= OPSET or target.runtimes[0] != "onnxruntime":
+    Itself where that is of no use (8 bits, or a runtime that does not widen INT4), or fails.
+    """
+    if bits == _BYTE or model.opset >= OPSET or not _widens(target):
         return model
     try:
         return convert(model, OPSET, shapes)
@@ -34,12 +33,13 @@ def holding(model: Model, target: Target, shapes: dict[str, tuple[int, ...]]) ->
         return model
 
 
-def packed(model: Model) -> Model:
+def packed(model: Model, bits: int, target: Target) -> Model:
     """Return the model with the weights of DequantizeLinear that fit into 4 bits stored so.
 
-    Args:
-        model: of opset `OPSET` or later; unchanged.
+    Itself where weights have 8 bits, the opset has no INT4 or the runtime does not widen it.
     """
+    if bits == _BYTE or model.opset < OPSET or not _widens(target):
+        return model
     edited = model.editable()
     graph = edited.graph
     for node in list(graph):
@@ -67,3 +67,7 @@ def packed(model: Model) -> Model:
             use.node.replace_input_with(use.idx, wide)
         del graph.initializers[value.name or ""]
     return Model(ir=edited, name=model.name)
+
+
+def _widens(target: Target) -> bool:
+    return target.runtimes[0] == "onnxruntime"

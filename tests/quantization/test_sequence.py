@@ -67,7 +67,7 @@ def test_4_bits_are_stored_in_4_bits_and_read_as_before(residual, plan, rows, tm
     x86 = targets.load("x86")
     newer = graph.convert(residual, 21)
     held = emit(newer, dataclasses.replace(plan, weight_bits=4), x86, units_of(plan))
-    small = packed(held)
+    small = packed(held, 4, x86)
     files = [tmp_path / "held.onnx", tmp_path / "small.onnx"]
     for model, file in zip((held, small), files, strict=True):
         graph.save(model, file)
