@@ -11,25 +11,20 @@ JOBS.toml has one table a model:
     metric = "ocr_metric:character_error"   # optional, with metric_better = "lower"
 
 Paths are relative to JOBS.toml; a metric's module is looked for beside it. Latency ratios carry the
-interval that the verdict rests on; peak memory is the sum over the command and its children,
-sampled every second: more often would disturb what is measured.
+interval that the verdict rests on; peak memory is the sum over the command and its children.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import subprocess
 import sys
 import tempfile
-import threading
-import time
 import tomllib
 from pathlib import Path
 
-import psutil
 import tomlkit
+from watching import watched
 
 from edgekit import bundle, judging, units
 
@@ -91,11 +86,8 @@ def _run(
             "--force",
         ]
         environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1", "PYTHONPATH": str(home)}
-        started = time.monotonic()
-        with (folder.with_suffix(".log")).open("w", encoding="utf-8") as log:
-            process = subprocess.Popen(command, cwd=home, env=environment, stderr=log)
-            peak = _watch(process)
-        return time.monotonic() - started, peak
+        _, seconds, peak = watched(command, environment, home, folder.with_suffix(".log"))
+        return seconds, peak
 
 
 def _with_metric(scratch: Path, name: str, job: dict[str, str], profile: str) -> Path:
@@ -114,29 +106,6 @@ def _with_metric(scratch: Path, name: str, job: dict[str, str], profile: str) ->
     }
     path.write_text(tomlkit.dumps(document), encoding="utf-8")
     return path
-
-
-def _watch(process: subprocess.Popen[bytes]) -> int:
-    peak = 0
-    done = threading.Event()
-
-    def sample() -> None:
-        nonlocal peak
-        while not done.wait(1.0):
-            total = 0
-            with contextlib.suppress(psutil.Error):
-                root = psutil.Process(process.pid)
-                for one in (root, *root.children(recursive=True)):
-                    with contextlib.suppress(psutil.Error):
-                        total += one.memory_full_info().pss
-            peak = max(peak, total)
-
-    watcher = threading.Thread(target=sample)
-    watcher.start()
-    process.wait()
-    done.set()
-    watcher.join()
-    return peak
 
 
 def _row(name: str, threads: int, folder: Path, seconds: float, peak: int) -> str:
