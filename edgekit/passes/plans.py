@@ -41,7 +41,7 @@ def plan(asked: Prune, here: Round, seconds_of: SecondsOf) -> tuple[str, Counts]
 def other_plans(
     asked: Prune, here: Round, seconds_of: SecondsOf, *, timed: bool
 ) -> dict[str, Counts]:
-    """Return by name the counts of the other ways.
+    """Return by name the counts of the other ways; none without blocks that are gone.
 
     Args:
         asked: as of `plan`.
@@ -50,7 +50,7 @@ def other_plans(
         timed: whether there is a device to ask.
     """
     groups, table, limit = here.survey.groups, here.survey.table, here.limit
-    if asked.ratios or asked.max_latency_s or not table:
+    if asked.ratios or asked.max_latency_s or here.state.gone or not table:
         return {}
     cost = _cost(asked, here, seconds_of)
     found = {"uniform": allocation.uniform(here.options, cost, limit)}
@@ -60,7 +60,6 @@ def other_plans(
         found["by loss and latency"] = allocation.by_loss(
             table, here.options, cost, limit, price=price
         )
-        found["by loss, in half blocks"] = allocation.by_loss(table, here.finer, cost, limit)
     return found
 
 

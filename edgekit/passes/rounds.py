@@ -57,7 +57,6 @@ class Round:
 
     Attributes:
         options: counts that each of the survey's groups may keep: those that kernels like.
-        finer: as `options`, with half blocks.
         limit: what may be left, in the unit of the budget.
     """
 
@@ -65,6 +64,5 @@ class Round:
     state: State
     coupling: Coupling
     options: Sequence[Allowed]
-    finer: Sequence[Allowed]
     survey: Survey
     limit: float

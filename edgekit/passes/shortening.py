@@ -15,11 +15,11 @@ from edgekit.passes.contract import Context
 from edgekit.pruning.blocks import Block, blocks
 from edgekit.pruning.depth import (
     Depth,
+    Removal,
     affordable,
     cost_shares,
     greedy_removals,
     latency_shares,
-    outermost,
     shallower,
 )
 
@@ -59,7 +59,7 @@ def blocks_to_remove(
     return depth, [*refused, *depth.skipped]
 
 
-def shorter_forms(
+def removals(
     asked: Prune,
     context: Context,
     dense: Model,
@@ -67,8 +67,8 @@ def shorter_forms(
     folder: Path,
     *,
     seconds_of: SecondsOf,
-) -> Iterator[tuple[Block, ...]]:
-    """Yield the blocks to remove before channels are: one, then two, until enough is gone.
+) -> Iterator[Removal]:
+    """Yield blocks to remove before channels are, each on top of those before it.
 
     Nothing where there is no data, no block that saves something, or where trying the blocks
     would take long.
@@ -79,8 +79,7 @@ def shorter_forms(
     if not found or not affordable(costs(dense, context.shapes).macs, found):
         return
     savings = _savings(asked, context, dense, found, seconds_of)
-    gone: list[Block] = []
-    for removal in greedy_removals(
+    yield from greedy_removals(
         dense,
         [block for block in found if savings[block.name] > 0],
         savings,
@@ -88,9 +87,7 @@ def shorter_forms(
         data=context.data,
         workspace=folder,
         progress=_progress(context),
-    ):
-        gone.append(removal.block)
-        yield outermost(gone)
+    )
 
 
 def _savings(

@@ -16,18 +16,17 @@ from edgekit.graph import Model
 from edgekit.passes.contract import Context, Effort
 from edgekit.passes.plans import other_plans, plan
 from edgekit.passes.rounds import Round, State
-from edgekit.passes.shortening import blocks_to_remove, shorter_forms
+from edgekit.passes.shortening import blocks_to_remove, removals
 from edgekit.pruning import allocation, criteria, schedule
 from edgekit.pruning.analysis import couple
 from edgekit.pruning.attention import rotated
-from edgekit.pruning.blocks import twins, without
+from edgekit.pruning.blocks import Block, twins, without
 from edgekit.pruning.budget import Counts, macs_cost, parameters_cost
 from edgekit.pruning.constraints import Allowed, constrained
 from edgekit.pruning.coupling import ChannelGroup, Coupling
 from edgekit.pruning.criteria import Scores
-from edgekit.pruning.depth import shortened
+from edgekit.pruning.depth import outermost
 from edgekit.pruning.effects import effect
-from edgekit.pruning.gram import SAMPLES
 from edgekit.pruning.latencies import liked
 from edgekit.pruning.merging import merged
 from edgekit.pruning.preparing import prepared
@@ -157,12 +156,16 @@ class Shrinking:
     ) -> tuple[State, Round]:
         """Return the model after the first round, and what was known before it.
 
-        It starts from the whole model, or without some residual blocks as long as that is better.
+        It starts from the whole model, or without residual blocks as long as those alone change
+        the answers less than the best so far does, and the result is better.
         """
         best: tuple[State, Round] | None = None
         unreached: UnreachableError | None = None
         for start in self._starts(dense, frozenset(energies), keep):
-            here = self._round(dense, start, energies, whole * keep)
+            if best is not None and start.loss > best[0].loss:
+                break
+            ready = self._refitted(dense, start) if start.gone else start
+            here = self._round(dense, ready, energies, whole * keep)
             try:
                 way = plan(self.asked, here, self._seconds)
             except UnreachableError as error:
@@ -177,14 +180,23 @@ class Shrinking:
         return best
 
     def _starts(self, dense: Model, known: frozenset[str], keep: float) -> Iterator[State]:
+        """Yield the whole model, then shorter ones with what the answers change by that alone."""
         yield State(model=dense, kept=_whole, turned=known)
-        if self.asked.granularity != "mixed" or self.asked.ratios or self.context.data is None:
+        if self.asked.granularity != "mixed" or self.asked.ratios:
             return
-        for gone in shorter_forms(
+        gone: list[Block] = []
+        for removal in removals(
             self.asked, self.context, dense, keep, self.folder, seconds_of=self._seconds
         ):
-            model = shortened(dense, gone, self.context.data, self.folder, samples=SAMPLES)
-            yield State(model=model, kept=_whole, turned=known, gone=gone)
+            gone.append(removal.block)
+            blocks = outermost(gone)
+            yield State(
+                model=without(dense, blocks),
+                kept=_whole,
+                turned=known,
+                gone=blocks,
+                effect=removal.effect,
+            )
 
     def _shallower(self, dense: Model, share: float) -> State:
         """Remove whole residual blocks, then fit all layers to the dense model."""
@@ -221,16 +233,12 @@ class Shrinking:
         """Find out what must be known before more is removed."""
         coupling = self.coupled(state.model)
         groups = coupling.free
-        multiple = self.context.target.channel_multiple
-        options, finer = (
-            constrained(
-                coupling,
-                groups,
-                liked(coupling, groups, one),
-                ignored=self.asked.ignore,
-                ratios=self.asked.ratios,
-            )
-            for one in (multiple, max(1, multiple // 2))
+        options = constrained(
+            coupling,
+            groups,
+            liked(coupling, groups, self.context.target.channel_multiple),
+            ignored=self.asked.ignore,
+            ratios=self.asked.ratios,
         )
         turned_groups = (group for group in groups if group.name in state.turned)
         in_order = {one.name: -np.arange(float(len(one.channels))) for one in turned_groups}
@@ -239,8 +247,7 @@ class Shrinking:
             state=state,
             coupling=coupling,
             options=options,
-            finer=finer,
-            survey=self._survey(coupling, groups, finer, energies or in_order),
+            survey=self._survey(coupling, groups, options, energies or in_order),
             limit=limit,
         )
 

@@ -185,33 +185,6 @@ def outermost(removed: Sequence[Block]) -> tuple[Block, ...]:
     return tuple(block for block in removed if not any(_within(block, one) for one in removed))
 
 
-def shortened(
-    model: Model, gone: Sequence[Block], data: Dataset, workspace: Path, *, samples: int
-) -> Model:
-    """Return the model without these blocks, what is before them fitted to make up for them.
-
-    Args:
-        model: dense.
-        gone: blocks of it.
-        data: unlabelled.
-        workspace: for temporary files.
-        samples: at most so many of the data are used.
-    """
-    reduced, others = without(model, gone), twins(model, gone)
-    if others:
-        reduced, _ = reconstructed(
-            model,
-            reduced,
-            lambda _name, _axis: None,
-            data,
-            workspace,
-            samples=samples,
-            twins=others,
-            twins_only=True,
-        )
-    return reduced
-
-
 def cost_shares(
     model: Model,
     candidates: Sequence[Block],
@@ -277,5 +250,17 @@ def _within(block: Block, other: Block) -> bool:
 def _effect(model: Model, removed: Sequence[Block], data: Dataset, workspace: Path) -> Effect:
     """Return what a removal does once the layers before the removed blocks are fitted anew."""
     fitted, held_out = parted(data)
-    reduced = shortened(model, removed, fitted, workspace, samples=FITTED_SAMPLES)
+    reduced = without(model, removed)
+    others = twins(model, removed)
+    if others:
+        reduced, _ = reconstructed(
+            model,
+            reduced,
+            lambda _name, _axis: None,
+            fitted,
+            workspace,
+            samples=FITTED_SAMPLES,
+            twins=others,
+            twins_only=True,
+        )
     return effect(model, reduced, held_out, workspace, samples=SAMPLES)

@@ -38,7 +38,9 @@ from edgekit.pruning.targets import Fittable, Kept, Target, fitting_order
 
 Array = npt.NDArray[Any]
 _TIMEOUT_S = 3600.0
-_ROW_BYTES = 256 << 20
+_ROW_BYTES = 512 << 20
+_MORE_ROWS = 2
+"""Weights that stay need more positions than a ranking does."""
 
 
 def reconstructed(
@@ -210,7 +212,7 @@ def _rows(
     total = sum(part.size for part in pruned.parts)
     for part in pruned.parts:
         data = pruned.read(layer.data, part)
-        count = math.ceil(rows_wanted(layer.columns) * part.size / total)
+        count = math.ceil(_positions(layer) * part.size / total)
         at = some_positions(layer.node, part.number, reads(layer, data.shape), count)
         wanted = dense.read(target.value, part)
         made = written_at(layer, wanted, at)
@@ -228,7 +230,11 @@ def _rows(
 def _row_bytes(layer: Layer) -> int:
     """Return the memory that the rows of a layer take."""
     row = layer.groups * (layer.columns + 1) + 2 * layer.outputs
-    return 4 * rows_wanted(layer.columns) * row
+    return 4 * _positions(layer) * row
+
+
+def _positions(layer: Layer) -> int:
+    return _MORE_ROWS * rows_wanted(layer.columns)
 
 
 def _settled(dense: Stepwise, target: Target) -> Target:
