@@ -44,6 +44,7 @@ _DEEP = 0.4
 _TRIES = 2
 """How often a latency that was missed is aimed at again, a little below."""
 _CLOSER = 0.97
+_TWICE = 2
 
 
 class Shrinking:
@@ -95,8 +96,7 @@ class Shrinking:
         if self.asked.granularity == "blocks":
             return self._shallower(dense, share)
         state = self._in_rounds(dense, energies, whole, share)
-        limit_s = self.asked.max_latency_s
-        if not limit_s:
+        if not (limit_s := self.asked.max_latency_s):
             return state
         found_s = self._seconds([dense, state.model], "decide")[1]
         for _ in range(_TRIES):
@@ -107,11 +107,9 @@ class Shrinking:
             found_s = self._seconds([dense, state.model], "decide")[1]
         if found_s <= limit_s:
             return replace(state, seconds=found_s)
+        found, limit = f"{found_s * 1e6:.0f} us", f"at most {limit_s * 1e6:.0f} us"
         raise UnreachableError(
-            "the latency was not reached",
-            where="prune",
-            found=f"{found_s * 1e6:.0f} us",
-            expected=f"at most {limit_s * 1e6:.0f} us",
+            "the latency was not reached", where="prune", found=found, expected=limit
         )
 
     def _budget(self, dense: Model) -> tuple[float, float]:
@@ -156,13 +154,13 @@ class Shrinking:
     ) -> tuple[State, Round]:
         """Return the model after the first round, and what was known before it.
 
-        It starts from the whole model, or without residual blocks as long as those alone change
-        the answers less than the best so far does, and the result is better.
+        It starts from the whole model, or without residual blocks as long as that is better; not
+        where those alone change the answers so much that it would have to take half the time.
         """
         best: tuple[State, Round] | None = None
         unreached: UnreachableError | None = None
         for start in self._starts(dense, frozenset(energies), keep):
-            if best is not None and start.loss > best[0].loss:
+            if best is not None and start.loss > _TWICE * best[0].loss:
                 break
             ready = self._refitted(dense, start) if start.gone else start
             here = self._round(dense, ready, energies, whole * keep)
