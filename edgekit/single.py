@@ -138,7 +138,8 @@ def prune(
         granularity: what goes: `mixed`, channels and, where that costs less, whole residual
             blocks; `channels` alone; `heads`, attention loses whole heads instead of a part of
             each; or `blocks`, whole residual blocks and layers alone.
-        rounds: in how many steps it is done; 0 is one, or two where less than 40% is to stay.
+        rounds: in how many steps it is done; 0 is one, and two as well where less than 40% is to
+            stay, of which the better is taken.
         schedule: of several rounds: `iterative`, each removes the same part of what is left;
             `polynomial`, much at first, then ever less.
         ignore: names or patterns of layers whose channels all stay.

@@ -33,7 +33,7 @@ from edgekit.cli import options
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="In how many steps it is done; 0: one, two where less than 40% is to stay.",
+    help="In how many steps it is done; 0: one, and two as well where less than 40% is to stay.",
 )
 @click.option(
     "--schedule",

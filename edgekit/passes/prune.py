@@ -44,7 +44,7 @@ class Prune:
             the time it saves; `channels` alone; `heads`: attention loses whole heads; `blocks`:
             residual blocks and layers go whole, and nothing else.
         rounds: in how many steps it is done, each with samples run through what is left; 0 is
-            one, or two where less than 40% is to stay.
+            one, and where less than 40% is to stay two as well, of which the better is taken.
         schedule: of several rounds: `iterative`, each removes the same part of what is left;
             `polynomial`, much at first, then ever less.
         reconstruct: fit layers anew.

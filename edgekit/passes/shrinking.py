@@ -140,12 +140,16 @@ class Shrinking:
             _, first, *later = schedule.polynomial(1.0, share, steps + 1)
         else:
             first, *later = schedule.iterative(share, steps)
-        state, here = self._first(dense, energies, whole, first)
+        state, here = start = self._first(dense, energies, whole, first)
         for keep in later:
             here = self._round(dense, state, {}, whole * keep)
             state = self._cut(here, *plan(self.asked, here, self._seconds))
         ways = other_plans(self.asked, here, self._seconds, timed=state.time is not None)
-        others = (self._cut(here, *way) for way in ways.items())
+        others = [self._cut(here, *way) for way in ways.items()]
+        if later and not self.asked.rounds:
+            here = replace(start[1], limit=whole * share)
+            _, counts = plan(self.asked, here, self._seconds)
+            others.append(self._cut(here, "in one round", counts))
         self.ways = [self._timed(dense, one) for one in (state, *others)]
         return min(self.ways, key=lambda one: one.price)
 
