@@ -10,7 +10,10 @@ import edgekit
 
 SOURCES = sorted((Path(edgekit.__file__).parent / "agent").glob("*.py"))
 ALLOWED = sys.stdlib_module_names | {
-    *("numpy", "onnxruntime", "ai_edge_litert", "tflite_runtime")
+    "numpy",
+    "onnxruntime",
+    "ai_edge_litert",
+    "tflite_runtime",
 }
 
 
