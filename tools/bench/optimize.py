@@ -85,7 +85,7 @@ def _run(
             str(folder),
             "--force",
         ]
-        environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1", "PYTHONPATH": str(home)}
+        environment = {**os.environ, "PYTHONPATH": str(home)}
         _, seconds, peak = watched(command, environment, home, folder.with_suffix(".log"))
         return seconds, peak
 

@@ -114,7 +114,7 @@ def quantized(
     for peer in given.peer:
         tool, _, command = peer.partition("=")
         tools[tool] = [*shlex.split(command), str(model), str(calibration)]
-    environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1", "OLIVE_DISABLE_TELEMETRY": "1"}
+    environment = {**os.environ, "OLIVE_DISABLE_TELEMETRY": "1"}
     forms = []
     for tool, command in tools.items():
         file = out / f"{name}-{tool.replace(' ', '-')}-{threads}.onnx"

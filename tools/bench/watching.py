@@ -23,7 +23,11 @@ def watched(
     started = time.monotonic()
     with log.open("w", encoding="utf-8") as messages:
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=messages, stderr=messages
+            command,
+            cwd=folder,
+            env={**environment, "ORT_DISABLE_TELEMETRY": "1"},
+            stdout=messages,
+            stderr=messages,
         )
         peak = _watch(process)
     return process.returncode, time.monotonic() - started, peak
