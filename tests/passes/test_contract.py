@@ -104,7 +104,10 @@ def test_wrong_parameters_are_named(params, message):
         ({"keep_macs": 1.5}, r"prune.keep_macs: the share is out of range"),
         ({"keep_macs": 0}, r"prune: how much is to go .*found none"),
         ({"criterion": "obss"}, r"unknown criterion 'obss'; did you mean 'obs'\?"),
-        ({"granularity": "head"}, r"prune.granularity: .*'head'.*one of mixed, channels, heads, blocks"),
+        (
+            {"granularity": "head"},
+            r"prune.granularity: .*'head'.*one of mixed, channels, heads, blocks",
+        ),
         ({"rounds": -1}, r"prune: out of range .*rounds -1"),
     ],
 )
