@@ -14,7 +14,6 @@ from edgekit.pruning.latencies import measured_latency
 if TYPE_CHECKING:
     from edgekit.passes.prune import Prune
 
-
 SecondsOf = Callable[[Sequence[Model]], Sequence[float]]
 
 
@@ -41,7 +40,7 @@ def plan(asked: Prune, here: Round, seconds_of: SecondsOf) -> tuple[str, Counts]
 def other_plans(
     asked: Prune, here: Round, seconds_of: SecondsOf, *, timed: bool
 ) -> dict[str, Counts]:
-    """Return by name the counts of the other ways; none without blocks that are gone.
+    """Return by name the counts of the other ways; none where blocks are gone.
 
     Args:
         asked: as of `plan`.

@@ -12,6 +12,7 @@ from edgekit.errors import UsageError
 from edgekit.graph import Model
 from edgekit.graph.costs import costs
 from edgekit.passes.contract import Context
+from edgekit.passes.plans import SecondsOf
 from edgekit.pruning.blocks import Block, blocks
 from edgekit.pruning.depth import (
     Depth,
@@ -25,8 +26,6 @@ from edgekit.pruning.depth import (
 
 if TYPE_CHECKING:
     from edgekit.passes.prune import Prune
-
-SecondsOf = Callable[[Sequence[Model]], Sequence[float]]
 
 
 def blocks_to_remove(

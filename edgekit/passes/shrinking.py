@@ -45,6 +45,7 @@ _TRIES = 2
 """How often a latency that was missed is aimed at again, a little below."""
 _CLOSER = 0.97
 _TWICE = 2
+"""How much more than the best so far blocks alone may change the answers to be tried."""
 
 
 class Shrinking:

@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from answers import top1
+from answers import opened, top1
 
-from edgekit import graph, passes
+from edgekit import passes
 from edgekit import target as targets
-from edgekit.dataset import Dataset, open_data
+from edgekit.dataset import Dataset
 from edgekit.errors import EdgekitError
 from edgekit.graph import Model
 from edgekit.job import shapes_for
@@ -69,12 +68,7 @@ def main() -> None:
     given = parser.parse_args()
     print("| model | criterion | keep | refitted | MACs kept | change | top-1 | lost, pt |")
     print("|-|-|-|-|-|-|-|-|")
-    for name, job in tomllib.loads(given.jobs.read_text(encoding="utf-8")).items():
-        if given.only and name not in given.only:
-            continue
-        model = graph.load(given.jobs.parent / job["model"])
-        data = open_data(given.jobs.parent / job["data"], model)
-        judged_by = open_data(given.jobs.parent / job["eval"], model)
+    for name, model, data, judged_by in opened(given.jobs, given.only):
         dense = top1(model, judged_by)
         for kind in CRITERIA:
             if kind.name not in given.criteria:

@@ -11,15 +11,14 @@ FOLDER/NAME-CRITERION-KEEP.onnx --against MODEL`. criteria.py compares the crite
 from __future__ import annotations
 
 import argparse
-import tomllib
 from pathlib import Path
 
-from answers import top1
+from answers import opened, top1
 
 from edgekit import graph, passes
 from edgekit import target as targets
 from edgekit.candidate import StepRecord
-from edgekit.dataset import Dataset, open_data
+from edgekit.dataset import Dataset
 from edgekit.errors import EdgekitError
 from edgekit.graph import Model
 from edgekit.job import Conditions, open_job, silent
@@ -41,12 +40,7 @@ def main() -> None:
     given = parser.parse_args()
     print("| model | criterion | keep | MACs kept | blocks | way | dense | pruned | lost, pt | s |")
     print("|-|-|-|-|-|-|-|-|-|-|")
-    for name, job in tomllib.loads(given.jobs.read_text(encoding="utf-8")).items():
-        if given.only and name not in given.only:
-            continue
-        model = graph.load(given.jobs.parent / job["model"])
-        data = open_data(given.jobs.parent / job["data"], model)
-        judged_by = open_data(given.jobs.parent / job["eval"], model)
+    for name, model, data, judged_by in opened(given.jobs, given.only):
         dense = top1(model, judged_by)
         for criterion in given.criteria:
             for keep in given.keep:
