@@ -19,11 +19,11 @@ from edgekit.pruning.budget import (
     parameters_cost,
 )
 from edgekit.pruning.constraints import constrained
-from edgekit.pruning.costing import Costing
 from edgekit.pruning.coupling import ChannelGroup, Coupling, Product
 from edgekit.pruning.levels import allowed, sampled
 from edgekit.pruning.preparing import prepared
 from edgekit.pruning.schedule import iterative, polynomial
+from edgekit.pruning.surgery import removed
 
 
 def chain(widths, fixed=3):
@@ -165,21 +165,21 @@ def test_a_count_that_is_slower_is_never_chosen():
     assert by_loss(table, [(16, 8)] * 2, cost, 80.0).tolist() == [16, 8]
 
 
-def test_costs_agree_with_those_of_flags(small_model):
-    coupling = couple(prepared(graph.load(small_model)), {"x": (1, 3, 16, 16)})
+def test_costs_agree_with_those_of_the_smaller_graph(small_model):
+    shapes = {"x": (1, 3, 16, 16)}
+    coupling = couple(prepared(graph.load(small_model)), shapes)
     groups = [group for group in coupling.groups if group.pinned_by is None]
-    costing = Costing(coupling)
     macs, parameters = macs_cost(coupling, groups), parameters_cost(coupling, groups)
-    everything = coupling.everything()
-    assert macs.dense == costing.macs(everything)
-    assert parameters.dense == costing.parameters(everything)
+    dense = graph.costs(coupling.model, shapes)
+    assert (macs.dense, parameters.dense) == (dense.macs, dense.parameters)
     rng = np.random.default_rng(0)
     scores = {group.name: rng.random(len(group.channels)) for group in groups}
     for counts in ([16, 32], [8, 32], [5, 7], [1, 1]):
         keep = flags(coupling, groups, scores, np.array(counts))
         assert [int(keep[group.channels].sum()) for group in groups] == counts
-        assert macs.total(np.array(counts)) == costing.macs(keep)
-        assert parameters.total(np.array(counts)) == costing.parameters(keep)
+        smaller = graph.costs(removed(coupling, keep), shapes)
+        assert macs.total(np.array(counts)) == smaller.macs
+        assert parameters.total(np.array(counts)) == smaller.parameters
 
 
 def test_the_highest_scores_stay(small_model):
@@ -210,6 +210,8 @@ def test_counts_descend_from_all_to_at_least_one(channels, width, multiple):
     assert list(counts) == sorted(set(counts), reverse=True)
     block = multiple // np.gcd(multiple, width)
     assert all(count % block == 0 for count in counts[1:] if count >= block)
+    assert len(counts) == 1 or counts[1] < block or counts[-1] >= block
+    assert set(counts) <= set(allowed(channels, width, multiple, finer=True))
 
 
 def test_measured_counts_hold_both_ends():

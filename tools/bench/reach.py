@@ -37,7 +37,7 @@ from edgekit.graph.equality import largest_difference
 from edgekit.passes import Context
 from edgekit.passes.simplify import Simplify
 from edgekit.pruning.analysis import couple
-from edgekit.pruning.costing import Costing
+from edgekit.pruning.budget import macs_cost
 from edgekit.pruning.coupling import Coupling, Keep
 from edgekit.pruning.masking import masked
 from edgekit.pruning.preparing import prepared
@@ -111,14 +111,15 @@ def judge(file: Path) -> tuple[Reach, Reach]:
 
 def reach(coupling: Coupling, shapes: dict[str, tuple[int, ...]]) -> Reach:
     """Return how far this coupling reaches, and whether removals are exact."""
-    costing = Costing(coupling)
-    share = costing.macs(smallest(coupling)) / max(1, costing.macs(coupling.everything()))
-    difference, failure = 0.0, None
+    difference, failure, share = 0.0, None, 1.0
+    dense_macs = max(1, graph.costs(coupling.model, shapes).macs)
     for keep in (*itertools.islice(keeps(coupling), KEEPS), smallest(coupling)):
         try:
             smaller = removed(coupling, keep)
             _check_strictly(coupling.model, smaller)
-            _check_costs(costing, keep, graph.costs(smaller, shapes))
+            left_macs = graph.costs(smaller, shapes).macs
+            share = min(share, left_macs / dense_macs)
+            _check_costs(coupling, keep, left_macs)
             oracle = masked(coupling, keep)
             found = largest_difference(oracle, smaller, shapes)
             if TOLERANCE < found < math.inf:
@@ -241,11 +242,12 @@ def _check_strictly(before: graph.Model, after: graph.Model) -> None:
         raise
 
 
-def _check_costs(costing: Costing, keep: Keep, costs: graph.Costs) -> None:
-    """Raise unless the smaller graph costs what was foretold."""
-    foretold, found = costing.macs(keep), costs.macs
-    if abs(foretold - found) > 0.001 * found:
-        raise RuntimeError(f"{found} multiply-adds are left, {foretold} were foretold")
+def _check_costs(coupling: Coupling, keep: Keep, found_macs: int) -> None:
+    """Raise unless the smaller graph costs what a budget counts on."""
+    counts = np.array([int(keep[group.channels].sum()) for group in coupling.free])
+    foretold = macs_cost(coupling, coupling.free).total(counts)
+    if abs(foretold - found_macs) > 0.001 * found_macs:
+        raise RuntimeError(f"{found_macs} multiply-adds are left, {foretold:.0f} were foretold")
 
 
 def _conclude(rows: dict[str, tuple[Reach, Reach]]) -> None:

@@ -2,12 +2,13 @@
 
 import numpy as np
 import onnx_ir as ir
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekit import graph
 from edgekit.graph import Model
 from edgekit.pruning.analysis import couple
-from edgekit.pruning.costing import Costing
+from edgekit.pruning.budget import macs_cost, parameters_cost
 from edgekit.pruning.preparing import prepared
 from edgekit.pruning.surgery import removed
 
@@ -58,18 +59,20 @@ def network():
     return prepared(Model(ir=ir.from_proto(model), name="g"))
 
 
-def test_costs_of_any_choice_are_those_of_the_smaller_graph():
+def test_what_a_budget_counts_is_what_the_smaller_graph_costs():
     coupling = couple(network(), SHAPES)
-    costing = Costing(coupling)
+    groups = coupling.free
+    macs, parameters = macs_cost(coupling, groups), parameters_cost(coupling, groups)
+    dense = graph.costs(coupling.model, SHAPES)
+    assert (macs.dense, parameters.dense) == (dense.macs, dense.parameters)
     rng = np.random.default_rng(1)
     keep = coupling.everything()
     for share in (1.0, 0.75, 0.5, 0.25):
-        for group in coupling.groups:
-            if group.pinned_by is None:
-                count = max(1, int(share * len(group.channels)))
-                keep[group.channels] = False
-                keep[rng.permutation(group.channels)[:count]] = True
+        counts = np.array([max(1, int(share * len(group.channels))) for group in groups])
+        for group, count in zip(groups, counts, strict=True):
+            keep[group.channels] = False
+            keep[rng.permutation(group.channels)[:count]] = True
         expected = graph.costs(removed(coupling, keep), SHAPES)
-        assert costing.macs(keep) == expected.macs
-        assert costing.parameters(keep) == expected.parameters
+        assert macs.total(counts) == pytest.approx(expected.macs, rel=1e-9)
+        assert parameters.total(counts) == pytest.approx(expected.parameters, rel=1e-9)
     assert not keep.all()
