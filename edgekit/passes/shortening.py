@@ -17,15 +17,19 @@ from edgekit.pruning.blocks import Block, blocks
 from edgekit.pruning.depth import (
     Depth,
     Removal,
-    affordable,
     cost_shares,
     greedy_removals,
     latency_shares,
+    lone_effects,
+    seconds_to_try,
     shallower,
 )
 
 if TYPE_CHECKING:
     from edgekit.passes.prune import Prune
+
+_LONGEST_S = 30.0
+"""Channels can go at once; blocks are tried first where that takes no longer."""
 
 
 def blocks_to_remove(
@@ -58,30 +62,54 @@ def blocks_to_remove(
     return depth, [*refused, *depth.skipped]
 
 
+def blocks_to_try(
+    asked: Prune, context: Context, dense: Model
+) -> tuple[tuple[Block, ...], tuple[Skip, ...]]:
+    """Return the blocks that may go before channels do; none, and why, where trying takes long."""
+    if asked.granularity != "mixed" or asked.ratios or context.data is None:
+        return (), ()
+    found, _ = blocks(dense, context.shapes)
+    seconds = seconds_to_try(costs(dense, context.shapes).macs, found)
+    if seconds <= _LONGEST_S:
+        return found, ()
+    effort = f"trying all {len(found)} would take about {seconds / 60:.0f} min"
+    skip = Skip(where="residual blocks", reason=f"{effort}; --granularity blocks does it")
+    return (), (skip,)
+
+
 def removals(
     asked: Prune,
     context: Context,
     dense: Model,
+    candidates: Sequence[Block],
+    *,
     share: float,
     folder: Path,
-    *,
     seconds_of: SecondsOf,
 ) -> Iterator[Removal]:
     """Yield blocks to remove before channels are, each on top of those before it.
 
-    Nothing where there is no data, no block that saves something, or where trying the blocks
-    would take long.
+    Args:
+        asked: the pass.
+        context: of the pass.
+        dense: the model.
+        candidates: of `blocks_to_try`; those that save nothing stay.
+        share: that is to be left.
+        folder: for temporary files.
+        seconds_of: latencies of models on the device; called for a limit of latency alone.
     """
-    if context.data is None:
+    if context.data is None or not candidates:
         return
-    found, _ = blocks(dense, context.shapes)
-    if not found or not affordable(costs(dense, context.shapes).macs, found):
-        return
-    savings = _savings(asked, context, dense, found, seconds_of)
+    savings = _savings(asked, context, dense, candidates, seconds_of)
+    paying = [block for block in candidates if savings[block.name] > 0]
+    alone = lone_effects(
+        dense, paying, data=context.data, workspace=folder, progress=_progress(context)
+    )
     yield from greedy_removals(
         dense,
-        [block for block in found if savings[block.name] > 0],
+        paying,
         savings,
+        alone,
         share=1 - share,
         data=context.data,
         workspace=folder,

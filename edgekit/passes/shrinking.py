@@ -16,7 +16,7 @@ from edgekit.graph import Model
 from edgekit.passes.contract import Context, Effort
 from edgekit.passes.plans import other_plans, plan
 from edgekit.passes.rounds import Round, State
-from edgekit.passes.shortening import blocks_to_remove, removals
+from edgekit.passes.shortening import blocks_to_remove, blocks_to_try, removals
 from edgekit.pruning import allocation, criteria, schedule
 from edgekit.pruning.analysis import couple
 from edgekit.pruning.attention import rotated
@@ -63,6 +63,7 @@ class Shrinking:
         self.folder = folder
         self.skipped: list[Skip] = []
         self.criterion = criteria.find(asked.criterion)
+        self._blocks: tuple[Block, ...] = ()
         self.ways: list[State] = []
 
     def ready(self, model: Model) -> tuple[Model, dict[str, Scores]]:
@@ -95,6 +96,8 @@ class Shrinking:
         """
         whole, share = self._budget(dense)
         if self.asked.granularity == "blocks":
+        self._blocks, costly = blocks_to_try(self.asked, self.context, dense)
+        self.skipped.extend(costly)
             return self._shallower(dense, share)
         state = self._in_rounds(dense, energies, whole, share)
         if not (limit_s := self.asked.max_latency_s):
@@ -185,11 +188,15 @@ class Shrinking:
     def _starts(self, dense: Model, known: frozenset[str], keep: float) -> Iterator[State]:
         """Yield the whole model, then shorter ones with what the answers change by that alone."""
         yield State(model=dense, kept=_whole, turned=known)
-        if self.asked.granularity != "mixed" or self.asked.ratios:
-            return
         gone: list[Block] = []
         for removal in removals(
-            self.asked, self.context, dense, keep, self.folder, seconds_of=self._seconds
+            self.asked,
+            self.context,
+            dense,
+            self._blocks,
+            share=keep,
+            folder=self.folder,
+            seconds_of=self._seconds,
         ):
             gone.append(removal.block)
             blocks = outermost(gone)

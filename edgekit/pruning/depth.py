@@ -24,7 +24,7 @@ from edgekit.pruning.reconstruction import reconstructed
 from edgekit.pruning.survey import parted
 
 FITTED_SAMPLES = 256
-_WORK_MACS = 1e12
+_MACS_A_SECOND = 1e12 / 30
 _ROUNDING = 1e-9
 
 
@@ -90,16 +90,16 @@ def shallower(
     """
     paying = [block for block in candidates if savings[block.name] > 0]
     _check_reachable(paying, savings, share)
-    alone: dict[str, Effect] = {}
+    alone = lone_effects(model, paying, data=data, workspace=workspace, progress=progress)
     removals = tuple(
         greedy_removals(
             model,
             paying,
             savings,
+            alone,
             share=share,
             data=data,
             workspace=workspace,
-            alone=alone,
             progress=progress,
         )
     )
@@ -115,15 +115,32 @@ def shallower(
     )
 
 
+def lone_effects(
+    model: Model,
+    candidates: Sequence[Block],
+    *,
+    data: Dataset,
+    workspace: Path,
+    progress: Progress | None = None,
+) -> dict[str, Effect]:
+    """Return by block what its removal alone does; the arguments are those of `shallower`."""
+    found = {}
+    for number, block in enumerate(candidates, 1):
+        found[block.name] = _effect(model, [block], data, workspace)
+        if progress is not None:
+            progress(number, _most_trials(candidates))
+    return found
+
+
 def greedy_removals(
     model: Model,
     candidates: Sequence[Block],
     savings: Mapping[str, float],
+    alone: Mapping[str, Effect],
     *,
     share: float,
     data: Dataset,
     workspace: Path,
-    alone: dict[str, Effect] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Removal]:
     """Yield blocks to remove, one on top of the other, until `share` of the model is gone.
@@ -135,26 +152,23 @@ def greedy_removals(
         model: as of `shallower`.
         candidates: those of its blocks that save something.
         savings: as of `shallower`.
+        alone: of `lone_effects` for these candidates.
         share: as of `shallower`.
         data: as of `shallower`.
         workspace: as of `shallower`.
-        alone: is filled with what the removal of each candidate alone does.
-        progress: as of `shallower`.
+        progress: as of `shallower`; `lone_effects` counts among the forms measured.
     """
-    rounds = len(candidates) * (len(candidates) + 1) // 2
-    tried = 0
+    tried = len(candidates)
 
     def effect_of(gone: Sequence[Block]) -> Effect:
         nonlocal tried
         found = _effect(model, gone, data, workspace)
         tried += 1
         if progress is not None:
-            progress(tried, rounds)
+            progress(tried, _most_trials(candidates))
         return found
 
-    fresh = {block.name: effect_of([block]) for block in candidates}
-    if alone is not None:
-        alone.update(fresh)
+    fresh = dict(alone)
     added = {name: effect.loss for name, effect in fresh.items()}
     gone: list[Block] = []
     saved = loss = 0.0
@@ -175,9 +189,9 @@ def greedy_removals(
         fresh = {}
 
 
-def affordable(model_macs: int, candidates: Sequence[Block]) -> bool:
-    """Say whether trying each of the blocks takes no more than about half a minute."""
-    return len(candidates) * model_macs * (2 * FITTED_SAMPLES + 2 * SAMPLES) <= _WORK_MACS
+def seconds_to_try(model_macs: int, candidates: Sequence[Block]) -> float:
+    """Return about how long it takes to try each of the blocks once."""
+    return len(candidates) * model_macs * (2 * FITTED_SAMPLES + 2 * SAMPLES) / _MACS_A_SECOND
 
 
 def outermost(removed: Sequence[Block]) -> tuple[Block, ...]:
@@ -215,6 +229,10 @@ def latency_shares(
     """
     whole, *others = latencies_of([model, *(without(model, [block]) for block in candidates)])
     return {block.name: 1 - other / whole for block, other in zip(candidates, others, strict=True)}
+
+
+def _most_trials(candidates: Sequence[Block]) -> int:
+    return len(candidates) * (len(candidates) + 1) // 2
 
 
 def _check_reachable(

@@ -12,7 +12,7 @@ from edgekit import target as targets
 from edgekit.dataset import open_data
 from edgekit.errors import UsageError
 from edgekit.measurement import Interval
-from edgekit.passes import Context
+from edgekit.passes import Context, shortening
 
 SHAPES = {"x": (1, 3, 8, 8)}
 BLOCKS = 3
@@ -125,6 +125,16 @@ def test_whole_blocks_go(model, context):
     assert graph.costs(fewer.model, SHAPES).parameters <= 0.7 * (
         graph.costs(model, SHAPES).parameters
     )
+
+
+def test_blocks_that_take_long_to_try_are_told(model, context, monkeypatch):
+    monkeypatch.setattr(shortening, "_LONGEST_S", 0.0)
+    outcome = passes.Prune(keep_macs=0.5).apply(model, context)
+    assert outcome.facts["blocks removed"] == []
+    (told,) = (skip for skip in outcome.skipped if skip.where == "residual blocks")
+    assert "trying all 3 would take" in told.reason
+    channels = passes.Prune(keep_macs=0.5, granularity="channels").apply(model, context)
+    assert "residual blocks" not in {skip.where for skip in channels.skipped}
 
 
 def test_blocks_go_where_channels_do_not_reach(model, context):
