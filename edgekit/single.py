@@ -141,7 +141,7 @@ def prune(
         rounds: in how many steps it is done; 0 is one, and two as well where less than 40% is to
             stay, of which the better is taken.
         schedule: of several rounds: `iterative`, each removes the same part of what is left;
-            `polynomial`, much at first, then ever less.
+            `polynomial`, much at first, then ever less, which takes at least 2 `rounds`.
         ignore: names or patterns of layers whose channels all stay.
         target: whose kernels say how counts are rounded; this machine's by default.
         device: what measures; this machine where it is of the target's kind.

@@ -40,7 +40,7 @@ from edgekit.cli import options
     type=click.Choice(["iterative", "polynomial"]),
     default="iterative",
     show_default=True,
-    help="Of several rounds: each removes the same part, or the first ones more.",
+    help="Of several rounds: each removes the same part, or the first ones more (with --rounds N).",
 )
 @click.option(
     "--ignore",

@@ -23,6 +23,7 @@ from edgekit.pruning.selection import check_share
 _BUDGETS = ("keep_macs", "keep_params", "max_latency_s", "ratios")
 _GRANULARITIES = ("mixed", "channels", "heads", "blocks")
 _SCHEDULES = ("iterative", "polynomial")
+_SEVERAL = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ class Prune:
         rounds: in how many steps it is done, each with samples run through what is left; 0 is
             one, and where less than 40% is to stay two as well, of which the better is taken.
         schedule: of several rounds: `iterative`, each removes the same part of what is left;
-            `polynomial`, much at first, then ever less.
+            `polynomial`, much at first, then ever less, which takes at least 2 `rounds`.
         reconstruct: fit layers anew.
     """
 
@@ -86,6 +87,13 @@ class Prune:
                     found=repr(getattr(self, what)),
                     expected=f"one of {', '.join(known)}",
                 )
+        if self.schedule == "polynomial" and (self.rounds < _SEVERAL or self.ratios):
+            raise UsageError(
+                "a polynomial schedule needs rounds to be spread over",
+                where="prune.schedule",
+                found="ratios, which are cut at once" if self.ratios else f"rounds {self.rounds}",
+                expected="2 rounds or more, and a budget of the whole model",
+            )
         if self.max_latency_s < 0 or self.rounds < 0:
             raise UsageError(
                 "out of range",

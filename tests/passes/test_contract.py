@@ -109,6 +109,11 @@ def test_wrong_parameters_are_named(params, message):
             r"prune.granularity: .*'head'.*one of mixed, channels, heads, blocks",
         ),
         ({"rounds": -1}, r"prune: out of range .*rounds -1"),
+        ({"schedule": "polynomial"}, r"prune.schedule: a polynomial .*found rounds 0.*2 rounds"),
+        (
+            {"schedule": "polynomial", "rounds": 3, "keep_macs": 0.0, "ratios": {"conv1": 0.5}},
+            r"prune.schedule: .*cut at once",
+        ),
     ],
 )
 def test_parameters_of_prune_are_checked(params, message):
