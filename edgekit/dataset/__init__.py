@@ -2,6 +2,16 @@
 
 from edgekit.dataset.contract import LABEL, ArraySpec, Dataset, Labels, Sample
 from edgekit.dataset.source import open_data
-from edgekit.dataset.subset import Subset, held_out
+from edgekit.dataset.subset import Subset, held_out, spread
 
-__all__ = ["LABEL", "ArraySpec", "Dataset", "Labels", "Sample", "Subset", "held_out", "open_data"]
+__all__ = [
+    "LABEL",
+    "ArraySpec",
+    "Dataset",
+    "Labels",
+    "Sample",
+    "Subset",
+    "held_out",
+    "open_data",
+    "spread",
+]

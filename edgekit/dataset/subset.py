@@ -1,4 +1,4 @@
-"""A part of a dataset, chosen by the samples' content."""
+"""Parts of a dataset: evenly spread over it, or chosen by the samples' content."""
 
 from __future__ import annotations
 
@@ -49,6 +49,14 @@ class Subset:
         """Return the labels of this part."""
         labels = self.base.labels()
         return None if labels is None else labels[np.asarray(self.indexes, dtype=np.intp)]
+
+
+def spread(data: Dataset, most: int) -> Dataset:
+    """Return at most `most` samples of `data`, evenly spread over it; the same ones each time."""
+    total = len(data)
+    if total <= most:
+        return data
+    return Subset(data, tuple(index * total // most for index in range(most)))
 
 
 def held_out(data: Dataset, share: float = 0.2) -> tuple[Dataset, Dataset]:

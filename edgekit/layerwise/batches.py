@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.dataset import Dataset, Sample
+from edgekit.dataset import Dataset, Sample, spread
 
 HELD_OUT_EVERY = 5
 _LARGEST = 64
@@ -45,7 +45,7 @@ def batches(data: Dataset, samples: int, size: int) -> Iterator[Batch]:
     """
     number = 0
     waiting: tuple[list[Sample], list[Sample]] = ([], [])
-    for index, sample in enumerate(chosen(data, samples)):
+    for index, sample in enumerate(spread(data, samples).samples()):
         held_out = index % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
         group = waiting[held_out]
         if group and (len(group) == size or not _alike(group[0], sample)):
@@ -59,15 +59,6 @@ def batches(data: Dataset, samples: int, size: int) -> Iterator[Batch]:
             number += 1
 
 
-def chosen(data: Dataset, samples: int) -> Iterator[Sample]:
-    """Yield at most `samples` samples, evenly spread over the data."""
-    total = len(data)
-    wanted = {index * total // samples for index in range(samples)} if samples < total else None
-    for index, sample in enumerate(data.samples()):
-        if wanted is None or index in wanted:
-            yield sample
-
-
 def batch_size(session: Any, outputs: Sequence[str], data: Dataset) -> int:
     """Return how many samples may go through a model at once: 1 where they would not be apart.
 
@@ -77,7 +68,7 @@ def batch_size(session: Any, outputs: Sequence[str], data: Dataset) -> int:
             first axis is the samples'.
         data: two samples of it are tried.
     """
-    pair = list(chosen(data, 2))
+    pair = list(spread(data, 2).samples())
     names = [value.name for value in session.get_outputs()]
     single = [session.run(None, _batch(0, [sample], held_out=False).feeds) for sample in pair]
     size = sum(value.nbytes for value in single[0] if isinstance(value, np.ndarray))

@@ -21,8 +21,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 from onnx_ir import external_data
 
+from edgekit.dataset import Dataset
 from edgekit.graph.trial import open_session
-from edgekit.layerwise.batches import Batch
+from edgekit.layerwise.batches import Batch, batch_size, batches
 from edgekit.layerwise.layers import computed_inputs
 
 Array = npt.NDArray[Any]
@@ -37,6 +38,24 @@ class Part:
     number: int
     held_out: bool
     size: int
+
+
+def side_by_side(files: Sequence[Path], data: Dataset, samples: int) -> list[Stepwise]:
+    """Return models of the same inputs at the start of the data, in the same batches.
+
+    Args:
+        files: each in a folder that takes the values between stretches.
+        data: at most `samples` samples of it, evenly spread, are used.
+        samples: see `data`.
+    """
+    session = open_session(str(files[0]))
+    size = batch_size(session, [value.name for value in session.get_outputs()], data)
+    found = []
+    for file in files:
+        folder = file.with_suffix("")
+        folder.mkdir()
+        found.append(Stepwise(ir.load(file), batches(data, samples, size), folder))
+    return found
 
 
 class _Room:

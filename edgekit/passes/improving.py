@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit import graph, native
-from edgekit.dataset import Dataset, Subset
+from edgekit.dataset import Dataset, spread
 from edgekit.graph import Model
 from edgekit.graph.shapes import infer_shapes
 from edgekit.quantization.emission import emit
@@ -60,7 +60,7 @@ class Improving:
         found, _ = scalables(infer_shapes(model).ir.graph)
         if not found:
             return model
-        data = _some(work.judges.rest, _LOOKED_AT)
+        data = spread(work.judges.rest, _LOOKED_AT)
         work.context.progress("scaling channels", 0, 0)
         loss = self._loss_of(model, data)
         for name in ("cross-layer equalization", "smoothquant"):
@@ -175,14 +175,6 @@ def _decibels(loss: Loss) -> float | None:
 
 def _spread(scales: npt.NDArray[np.float64]) -> bool:
     return bool(scales.max() > _SPREAD * scales.min())
-
-
-def _some(data: Dataset, most: int) -> Dataset:
-    """Return at most so many samples, evenly spread."""
-    total = len(data)
-    if total <= most:
-        return data
-    return Subset(data, tuple(index * total // most for index in range(most)))
 
 
 def _arguments(observed: tuple[Model, Sequence[str]], data: Dataset) -> tuple[Model, Dataset, Any]:

@@ -17,11 +17,11 @@ import onnx_ir as ir
 from edgekit import native
 from edgekit.activations import Array, stream
 from edgekit.candidate import Skip
-from edgekit.dataset import Dataset, Sample
-from edgekit.dataset.subset import Subset
-from edgekit.graph import Model, file_size, save
+from edgekit.dataset import Dataset, Sample, spread
+from edgekit.graph import Model, file_size
 from edgekit.graph.costs import concrete_shapes
 from edgekit.graph.equality import largest_difference
+from edgekit.layerwise.saving import saved
 from edgekit.pruning.bases import context_basis, scores_basis
 from edgekit.pruning.coupling import Coupling, Ids
 from edgekit.pruning.heads import Context, Scores, Side, products_of
@@ -184,21 +184,18 @@ def _measured(
             columns[f"{name} {label}"] = (side.projection.output.name or "", side.columns)
         if product.softmax:
             centred.add(f"{name} k")
-    file = workspace / "attention.onnx"
-    save(model, file)
-    chosen = np.unique(np.linspace(0, len(data) - 1, min(samples, len(data))).astype(int))
-    seen: Moments = native.call(
-        "measuring attention",
-        stream,
-        file,
-        Subset(data, tuple(chosen.tolist())),
-        tuple(dict.fromkeys(value for value, _ in columns.values())),
-        Moments(columns=columns, centred=frozenset(centred)),
-        timeout_s=_TIMEOUT_S,
-        memory_bytes=(2 << 30) + 3 * file_size(file),
-        progress=progress,
-    )
-    file.unlink()
+    with saved(workspace, attention=model) as (file,):
+        seen: Moments = native.call(
+            "measuring attention",
+            stream,
+            file,
+            spread(data, samples),
+            tuple(dict.fromkeys(value for value, _ in columns.values())),
+            Moments(columns=columns, centred=frozenset(centred)),
+            timeout_s=_TIMEOUT_S,
+            memory_bytes=(2 << 30) + 3 * file_size(file),
+            progress=progress,
+        )
     return {label: total / seen.positions[label] for label, total in seen.sums.items()}
 
 

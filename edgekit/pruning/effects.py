@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from edgekit import native
 from edgekit.dataset import Dataset
-from edgekit.graph import Model, file_size, save
+from edgekit.graph import Model, file_size
 from edgekit.graph.trial import open_session
 from edgekit.layerwise.batches import batch_size, batches
+from edgekit.layerwise.saving import saved
 from edgekit.pruning.losses import compared
 
 SAMPLES = 512
@@ -49,10 +50,7 @@ def effect(
     Raises:
         ModelError: one of the models does not run on the data.
     """
-    files = workspace / "dense.onnx", workspace / "changed.onnx"
-    try:
-        for model, file in zip((dense, changed), files, strict=True):
-            save(model, file)
+    with saved(workspace, dense=dense, changed=changed) as files:
         loss, agreement = native.call(
             "comparing answers",
             _compare,
@@ -63,15 +61,11 @@ def effect(
             timeout_s=_TIMEOUT_S,
             memory_bytes=(3 << 30) + 3 * sum(map(file_size, files)),
         )
-    finally:
-        for file in files:
-            for part in workspace.glob(f"{file.name}*"):
-                part.unlink()
     return Effect(loss=loss, agreement=agreement)
 
 
 def _compare(
-    files: tuple[Path, Path], outputs: list[str], held_out: Dataset, samples: int
+    files: tuple[Path, ...], outputs: list[str], held_out: Dataset, samples: int
 ) -> tuple[float, float]:
     """Return (loss, agreement) of the second model against the first; runs in a native child."""
     sessions = [open_session(str(file), threads=os.cpu_count() or 1) for file in files]

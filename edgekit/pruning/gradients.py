@@ -20,10 +20,11 @@ import numpy.typing as npt
 from edgekit import native
 from edgekit.dataset import Dataset
 from edgekit.errors import CalibrationError, ModelError
-from edgekit.graph import Model, file_size, save
+from edgekit.graph import Model, file_size
 from edgekit.graph.trial import open_session
 from edgekit.interpreter.extra import require_torch, wait_quietly
 from edgekit.layerwise.batches import batch_size
+from edgekit.layerwise.saving import saved
 from edgekit.pruning.coupling import Contraction, Ids
 from edgekit.pruning.gram import exposing
 
@@ -85,10 +86,8 @@ def squared_slopes(
     if not outputs:
         raise ModelError("has no float output to take gradients of", where="criterion taylor")
     samples = min(SAMPLES, max(LEAST_SAMPLES, int(_WORK_MACS / max(macs, 1))))
-    file = workspace / "gradients.onnx"
     read = {one.data[0] for group in groups for one, _ in group.reads}
-    save(exposing(model, sorted(read)), file)
-    try:
+    with saved(workspace, gradients=exposing(model, sorted(read))) as (file,):
         found: dict[str, Slopes] = native.call(
             "measuring gradients",
             _measure,
@@ -99,9 +98,6 @@ def squared_slopes(
             timeout_s=_TIMEOUT_S,
             memory_bytes=(4 << 30) + 6 * file_size(file),
         )
-    finally:
-        for part in workspace.glob(f"{file.name}*"):
-            part.unlink()
     return found
 
 

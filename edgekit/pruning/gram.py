@@ -16,11 +16,12 @@ import onnx_ir as ir
 from edgekit import native
 from edgekit.dataset import Dataset
 from edgekit.errors import CalibrationError
-from edgekit.graph import Model, file_size, save
+from edgekit.graph import Model, file_size
 from edgekit.graph.trial import open_session
 from edgekit.layerwise.batches import batch_size, batches
 from edgekit.layerwise.columns import read_at, reads, some_positions
 from edgekit.layerwise.layers import Layer, layers_of
+from edgekit.layerwise.saving import saved
 
 Matrix = npt.NDArray[np.float64]
 
@@ -75,24 +76,21 @@ def grams(
     layers = [layer for layer in layers_of(model.ir.graph) if layer.node in wanted]
     if not layers:
         return {}
-    file = workspace / "grams.onnx"
-    save(exposing(model, [layer.data for layer in layers]), file)
     outputs = [value.name for value in model.outputs]
-    found: dict[str, Gram] = native.call(
-        "measuring second moments",
-        _measure,
-        file,
-        layers,
-        outputs,
-        data,
-        samples,
-        timeout_s=_TIMEOUT_S,
-        memory_bytes=(2 << 30)
-        + 3 * file_size(file)
-        + sum(24 * layer.groups * (layer.columns + 1) ** 2 for layer in layers),
-        progress=progress,
-    )
-    file.unlink()
+    sums = sum(24 * layer.groups * (layer.columns + 1) ** 2 for layer in layers)
+    with saved(workspace, grams=exposing(model, [layer.data for layer in layers])) as (file,):
+        found: dict[str, Gram] = native.call(
+            "measuring second moments",
+            _measure,
+            file,
+            layers,
+            outputs,
+            data,
+            samples,
+            timeout_s=_TIMEOUT_S,
+            memory_bytes=(2 << 30) + 3 * file_size(file) + sums,
+            progress=progress,
+        )
     return found
 
 

@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from edgekit import native
 from edgekit.dataset import Dataset
-from edgekit.graph import file_size, save
+from edgekit.graph import file_size
 from edgekit.graph.trial import open_session
 from edgekit.layerwise.batches import batch_size, batches
+from edgekit.layerwise.saving import saved
 from edgekit.pruning.allocation import Losses, flags_of
 from edgekit.pruning.coupling import ChannelGroup
 from edgekit.pruning.criteria.contract import Scores
@@ -61,27 +62,24 @@ def measured(
         ModelError: the model does not run on the data.
     """
     model = evidence.coupling.model
-    dense = workspace / "dense.onnx"
-    save(model, dense)
     outputs = [spec.name for spec in model.outputs]
     total = sum(len(row) - 1 for row in counts)
     found: list[tuple[float, float]] = []
-    for chunk in _chunks(_changes(groups, scores, counts, evidence)):
-        done = len(found)
-        found += native.call(
-            "measuring what channels are worth",
-            _run,
-            dense,
-            chunk,
-            outputs,
-            held_out,
-            samples,
-            timeout_s=_TIMEOUT_S,
-            memory_bytes=(3 << 30) + 3 * file_size(dense) + 2 * sum(map(_bytes, chunk)),
-            progress=part_of(progress, done, total),
-        )
-    for part in workspace.glob(f"{dense.name}*"):
-        part.unlink()
+    with saved(workspace, dense=model) as (dense,):
+        for chunk in _chunks(_changes(groups, scores, counts, evidence)):
+            done = len(found)
+            found += native.call(
+                "measuring what channels are worth",
+                _run,
+                dense,
+                chunk,
+                outputs,
+                held_out,
+                samples,
+                timeout_s=_TIMEOUT_S,
+                memory_bytes=(3 << 30) + 3 * file_size(dense) + 2 * sum(map(_bytes, chunk)),
+                progress=part_of(progress, done, total),
+            )
     answers = iter(found)
     table = []
     for group, row in zip(groups, counts, strict=True):

@@ -13,9 +13,10 @@ import onnx_ir as ir
 
 from edgekit import native
 from edgekit.dataset import Dataset
-from edgekit.graph import Model, file_size, save
+from edgekit.graph import Model, file_size
 from edgekit.graph.trial import open_session
 from edgekit.layerwise.batches import batch_size, batches
+from edgekit.layerwise.saving import saved
 
 Place = tuple[str, int]
 """A value and one of its axes."""
@@ -52,10 +53,8 @@ def mean_squares(
     present = {value.name for value in watching.graph.outputs}
     names = dict.fromkeys(name for name, _ in places)
     watching.graph.outputs.extend(values[name] for name in names if name not in present)
-    file = workspace / "moments.onnx"
-    save(Model(ir=watching, name=model.name), file)
     outputs = [value.name for value in model.outputs]
-    try:
+    with saved(workspace, moments=Model(ir=watching, name=model.name)) as (file,):
         found: dict[Place, Moments] = native.call(
             "measuring activations",
             _measure,
@@ -67,8 +66,6 @@ def mean_squares(
             timeout_s=_TIMEOUT_S,
             memory_bytes=(2 << 30) + 3 * file_size(file),
         )
-    finally:
-        file.unlink()
     return found
 
 

@@ -10,7 +10,6 @@ and its residual blocks in 3.3; here by ridge regression toward the weights that
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,11 @@ import onnx_ir as ir
 
 from edgekit import native
 from edgekit.dataset import Dataset
-from edgekit.graph import Model, file_size, save
-from edgekit.graph.trial import open_session
-from edgekit.layerwise.batches import batch_size, batches
+from edgekit.graph import Model, file_size
 from edgekit.layerwise.columns import read_at, reads, some_positions, written_at
 from edgekit.layerwise.layers import Layer, layers_of
-from edgekit.layerwise.stepwise import Part, Stepwise
+from edgekit.layerwise.saving import saved
+from edgekit.layerwise.stepwise import Part, Stepwise, side_by_side
 from edgekit.pruning.activated import Rows, through_activation
 from edgekit.pruning.cells import Cell, cell_of, is_recurrent
 from edgekit.pruning.fitting import LayerFit, Moments, best_fit, left
@@ -81,13 +79,8 @@ def reconstructed(
     if twins_only:
         others = set((twins or {}).values())
         order = [(layer, target) for layer, target in order if target.value in others]
-    folder = workspace / "reconstruction"
-    folder.mkdir()
-    try:
-        files = folder / "dense.onnx", folder / "pruned.onnx"
-        for model, file in zip((opened(dense), own), files, strict=True):
-            save(model, file)
-        sums = max((_gram_size(layer) for layer in layers), default=0)
+    sums = max((_gram_size(layer) for layer in layers), default=0)
+    with saved(workspace, dense=opened(dense), pruned=own) as files:
         weights, fits = native.call(
             "reconstructing",
             _reconstruct,
@@ -99,8 +92,6 @@ def reconstructed(
             memory_bytes=(3 << 30) + 3 * sum(map(file_size, files)) + 80 * sums,
             progress=progress,
         )
-    finally:
-        shutil.rmtree(folder)
     for name, array in weights.items():
         own.ir.graph.initializers[name].const_value = ir.tensor(array, name=name)
     close(own.ir.graph)
@@ -126,19 +117,12 @@ def _fittable(graph: ir.Graph) -> tuple[list[Fittable], list[LayerFit]]:
 
 
 def _reconstruct(
-    files: tuple[Path, Path],
+    files: tuple[Path, ...],
     order: Sequence[tuple[Fittable, Target]],
     data: Dataset,
     samples: int,
 ) -> tuple[dict[str, Array], list[LayerFit]]:
-    models = [ir.load(file) for file in files]
-    size = _batch_size(files[0], data)
-    networks = []
-    for model, file in zip(models, files, strict=True):
-        folder = file.with_suffix("")
-        folder.mkdir()
-        networks.append(Stepwise(model, batches(data, samples, size), folder))
-    dense, pruned = networks
+    dense, pruned = side_by_side(files, data, samples)
     weights: dict[str, Array] = {}
     fits = []
     for index, (layer, target) in enumerate(order):
@@ -159,11 +143,6 @@ def _reconstruct(
 
 def _gram_size(layer: Fittable) -> int:
     return layer.groups * (layer.columns + 1) ** 2 if isinstance(layer, Layer) else 0
-
-
-def _batch_size(file: Path, data: Dataset) -> int:
-    session = open_session(str(file))
-    return batch_size(session, [value.name for value in session.get_outputs()], data)
 
 
 def _fit(

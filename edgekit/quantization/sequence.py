@@ -13,23 +13,20 @@ Correction", section 4.2 and appendix D (empirical bias correction); Finkelstein
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnx_ir as ir
 
 from edgekit import native
 from edgekit.dataset import Dataset
-from edgekit.graph import Model, file_size, save
-from edgekit.graph.trial import open_session
-from edgekit.layerwise.batches import batch_size, batches
+from edgekit.graph import Model, file_size
 from edgekit.layerwise.columns import read_at, reads, some_positions, written_at
 from edgekit.layerwise.layers import Layer, layers_of
-from edgekit.layerwise.stepwise import Stepwise
+from edgekit.layerwise.saving import saved
+from edgekit.layerwise.stepwise import Stepwise, side_by_side
 from edgekit.quantization.grid import QuantizedWeight
 from edgekit.quantization.moments import Moments
 from edgekit.quantization.places import Place
@@ -99,13 +96,8 @@ def fitted(
     tasks = _tasks(model, quantized, units, bits)
     if not tasks:
         return {}
-    folder = workspace / "sequence"
-    folder.mkdir()
-    try:
-        files = folder / "float.onnx", folder / "int8.onnx"
-        for one, file in zip((model, quantized), files, strict=True):
-            save(one, file)
-        sizes = max(task.layer.groups * (task.layer.columns + 1) ** 2 for task in tasks)
+    sizes = max(task.layer.groups * (task.layer.columns + 1) ** 2 for task in tasks)
+    with saved(workspace, exact=model, int8=quantized) as files:
         found: dict[str, Fitted] = native.call(
             "fitting quantized layers",
             _fit_all,
@@ -117,8 +109,6 @@ def fitted(
             memory_bytes=(3 << 30) + 3 * sum(map(file_size, files)) + 120 * sizes,
             progress=progress,
         )
-    finally:
-        shutil.rmtree(folder)
     return found
 
 
@@ -151,15 +141,9 @@ def _tasks(
 
 
 def _fit_all(
-    files: tuple[Path, Path], tasks: Sequence[Task], data: Dataset, samples: int
+    files: tuple[Path, ...], tasks: Sequence[Task], data: Dataset, samples: int
 ) -> dict[str, Fitted]:
-    size = _batch_size(files[0], data)
-    networks = []
-    for file in files:
-        folder = file.with_suffix("")
-        folder.mkdir()
-        networks.append(Stepwise(ir.load(file), batches(data, samples, size), folder))
-    exact, int8 = networks
+    exact, int8 = side_by_side(files, data, samples)
     found = {}
     for index, task in enumerate(tasks):
         native.at(task.layer.node)
@@ -172,11 +156,6 @@ def _fit_all(
                 found[task.unit] = fit
         native.report(index + 1, len(tasks))
     return found
-
-
-def _batch_size(file: Path, data: Dataset) -> int:
-    session = open_session(str(file))
-    return batch_size(session, [value.name for value in session.get_outputs()], data)
 
 
 def _moments(
