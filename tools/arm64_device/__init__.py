@@ -1,0 +1,1 @@
+"""An emulated arm64 machine, built from Debian's and PyPI's packages, reached over SSH."""
