@@ -63,8 +63,8 @@ class Shrinking:
         self.folder = folder
         self.skipped: list[Skip] = []
         self.criterion = criteria.find(asked.criterion)
-        self._blocks: tuple[Block, ...] = ()
         self.ways: list[State] = []
+        self._blocks: tuple[Block, ...] = ()
 
     def ready(self, model: Model) -> tuple[Model, dict[str, Scores]]:
         """Return the model in the form that is pruned, equal in its answers.
@@ -96,9 +96,9 @@ class Shrinking:
         """
         whole, share = self._budget(dense)
         if self.asked.granularity == "blocks":
+            return self._shallower(dense, share)
         self._blocks, costly = blocks_to_try(self.asked, self.context, dense)
         self.skipped.extend(costly)
-            return self._shallower(dense, share)
         state = self._in_rounds(dense, energies, whole, share)
         if not (limit_s := self.asked.max_latency_s):
             return state
