@@ -114,6 +114,132 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyPass:
+    """Energy of one fresh process that did nothing but infer.
+
+    Attributes:
+        joules: of one inference, idle taken off.
+        idle_w, busy_w: mean power before and after, and meanwhile.
+        updates: readings of the sensor meanwhile.
+        disturbed: why the pass is not trusted; empty when it is.
+    """
+
+    joules: float
+    idle_w: float
+    busy_w: float
+    updates: int
+    inferences: int
+    disturbed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """Energy of one inference, in passes of their own.
+
+    Attributes:
+        sensor: what was read, e.g. `INA3221 VDD_IN`, and `simulated` where it was.
+    """
+
+    sensor: str
+    passes: tuple[EnergyPass, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """What one layer takes on the device, by the runtime's own profiler.
+
+    Attributes:
+        name: of the model's node with the multiply-adds, else of the last one; of the runtime's
+            operator where it is the runtime's own (a change of layout).
+        holds: the model's nodes that are computed here, in graph order; empty for the runtime's
+            own.
+        operators: the types of `holds`.
+        runs_as: the runtime's operators, e.g. `Conv`.
+        provider: execution provider.
+        integer: whether they compute with 8-bit integers.
+        seconds: of one inference.
+        macs: multiply-adds.
+        bytes: read and written at least once: activations in and out, and weights.
+    """
+
+    name: str
+    holds: tuple[str, ...]
+    operators: tuple[str, ...]
+    runs_as: tuple[str, ...]
+    provider: str
+    integer: bool
+    seconds: float
+    macs: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roofline:
+    """What this device could do at best, measured on it with the same threads.
+
+    Attributes:
+        macs_per_s: multiply-adds of a large matrix product in floats.
+        integer_macs_per_s: the same in 8-bit integers; None where the runtime has none.
+        bytes_per_s: read and written by a copy that no cache holds.
+    """
+
+    macs_per_s: float
+    integer_macs_per_s: float | None
+    bytes_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layers:
+    """Time by layer, in a pass of its own; never used for gating.
+
+    Attributes:
+        layers: in the order of execution.
+        run_s: one whole inference with the profiler on.
+        runs: inferences that were profiled.
+    """
+
+    layers: tuple[Layer, ...]
+    roofline: Roofline
+    run_s: float
+    runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A stretch of a sustained run.
+
+    Attributes:
+        at_s: when it began.
+        inferences: in all; `samples` are every k-th of their latencies, s.
+        temperature_c: by thermal zone, at its end; None where the device does not tell.
+        frequency_hz: of the fastest CPU, in its middle; None as above.
+    """
+
+    at_s: float
+    inferences: int
+    p50_s: float
+    p95_s: float
+    samples: tuple[float, ...]
+    temperature_c: dict[str, float] | None
+    frequency_hz: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sustained:
+    """One process that inferred for minutes.
+
+    Attributes:
+        windows: in order, of `window_s` each.
+        disturbed: signs of throttling, which are the device's nature here; and of others' work.
+    """
+
+    seconds: float
+    window_s: float
+    windows: tuple[Window, ...]
+    disturbed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
     """What was measured where. Two measurements with different setups are never compared.
 
@@ -146,6 +272,8 @@ class Measurement:
         blocks: paired blocks; empty when nothing was timed.
         null_blocks: the original paired with itself in the same session (null control).
         accuracy: None when there was no data to judge by.
+        energy: None where no sensor of power can be read.
+        layers, sustained: None unless they were asked for.
     """
 
     schema_version: int = SCHEMA
@@ -158,5 +286,8 @@ class Measurement:
     blocks: tuple[Block, ...] = ()
     null_blocks: tuple[Block, ...] = ()
     accuracy: Accuracy | None = None
+    energy: Energy | None = None
+    layers: Layers | None = None
+    sustained: Sustained | None = None
     created: str = ""
     notes: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from typing import Literal
 from edgekit.errors import UsageError
 
 Direction = Literal["lower", "higher"]
-Estimator = Literal["percentile", "paired", "runs", "exact", "proportion"]
+Estimator = Literal["percentile", "paired", "runs", "steady", "exact", "proportion"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +22,8 @@ class Metric:
             accuracy) or `` (a ratio or a share).
         better: which direction is an improvement.
         estimator: how its interval is made: from a percentile of pooled samples and of each run,
-            from paired block differences, from one value a run, exactly known, or from per-sample
-            correctness.
+            from paired block differences, from one value a run, from the steady part of a sustained
+            run, exactly known, or from per-sample correctness.
         meaning: one line for people.
     """
 
@@ -60,6 +60,13 @@ METRICS: tuple[Metric, ...] = (
         better="lower",
         estimator="runs",
         meaning="mean of one warm inference",
+    ),
+    Metric(
+        name="latency.sustained",
+        unit="s",
+        better="lower",
+        estimator="steady",
+        meaning="median of one inference once the device is warm through (--sustain)",
     ),
     *(
         Metric(

@@ -16,7 +16,7 @@ _RUNS_FOR_MEMORY = 3
 
 
 def infer(spec: Dict[str, Any], channel: Channel) -> None:
-    """Answer commands until told to quit: `load`, `warm-up`, `slice`.
+    """Answer commands until told to quit: `load`, `warm-up`, `slice`, `repeat`.
 
     Spec: `model`, and what `session.prepare` and `inputs.feeds_for` take.
     """
@@ -31,6 +31,8 @@ def infer(spec: Dict[str, Any], channel: Channel) -> None:
             channel.send(process.warm_up())
         elif command["do"] == "slice":
             channel.send(process.slice(command["seconds"], command["least"]))
+        elif command["do"] == "repeat":
+            channel.send(process.repeat(command["seconds"]))
         elif command["do"] == "quit":
             return
         else:
@@ -90,6 +92,11 @@ class _Process:
     def slice(self, seconds: float, least: int) -> Dict[str, List[float]]:
         """Time one slice."""
         return {"samples_ns": self._loop.slice_ns(seconds, least)}
+
+    def repeat(self, seconds: float) -> Dict[str, int]:
+        """Run for a while: when it began and ended, and how many inferences that were."""
+        start_ns, end_ns, inferences = self._loop.repeat(seconds)
+        return {"start_ns": start_ns, "end_ns": end_ns, "inferences": inferences}
 
 
 def _added(before: Any, after: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Starts a mode: `python edgekit-agent-….pyz MODE SPEC.json`."""
+"""Starts a mode: `python edgekit-agent-….pyz MODE SPEC.json`, or `… serve CACHE`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
@@ -13,10 +14,16 @@ from .limits import die_with_parent
 from .wire import AgentError, Channel, standard_channel
 
 _OUT_OF_MEMORY = "out of memory"
+_MODES = ("block", "energy", "evaluate", "infer", "layers", "screen", "sustain")
+"""Each a module with a function of the same name."""
 
 
 def main(arguments: List[str]) -> int:
     """Run one mode; 0 when it has answered, 1 when it has answered with an error."""
+    if arguments[:1] == ["serve"]:
+        from .serve import serve
+
+        return serve(arguments[1])
     die_with_parent()
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     channel = standard_channel()
@@ -38,25 +45,13 @@ def main(arguments: List[str]) -> int:
 
 
 def _mode(name: str) -> Callable[[Dict[str, Any], Channel], None]:
-    if name == "infer":
-        from .infer import infer
-
-        return infer
-    if name == "block":
-        from .block import block
-
-        return block
-    if name == "screen":
-        from .screen import screen
-
-        return screen
-    if name == "evaluate":
-        from .evaluate import evaluate
-
-        return evaluate
     if name == "check":
         return _check
-    raise AgentError("spec", "unknown mode %r" % name)
+    if name not in _MODES:
+        raise AgentError("spec", "unknown mode %r" % name)
+    mode: Callable[[Dict[str, Any], Channel], None]
+    mode = getattr(import_module("." + name, __package__), name)
+    return mode
 
 
 def _check(_spec: Dict[str, Any], channel: Channel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple, Union
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from .wire import AgentError
 
 Feeds = Dict[str, Any]
+_XNNPACK, _TENSORRT = "XnnpackExecutionProvider", "TensorrtExecutionProvider"
 
 
 class Input(NamedTuple):
@@ -50,7 +52,7 @@ def prepare(spec: Dict[str, Any]) -> Callable[[str], Session]:
     Spec: `runtime`, `providers` (best first), `exact` (the first provider or none), `threads`.
 
     Raises:
-        AgentError: the runtime or its providers are not there.
+        AgentError: the runtime or its provider is not there.
     """
     if spec["runtime"] == "litert":
         from .litert import prepare as prepare_litert
@@ -58,31 +60,87 @@ def prepare(spec: Dict[str, Any]) -> Callable[[str], Session]:
         return prepare_litert(spec)
     if spec["runtime"] != "onnxruntime":
         raise AgentError("spec", "unknown runtime %r" % spec["runtime"])
+    runtime = import_onnxruntime()
+    return partial(_open_onnx, runtime, providers_of(runtime, spec), spec)
+
+
+def import_onnxruntime() -> Any:
+    """Import onnxruntime."""
     try:
         import onnxruntime
     except ImportError as error:
         raise AgentError("device", "onnxruntime cannot be imported: %s" % error) from error
+    return onnxruntime
+
+
+def providers_of(onnxruntime: Any, spec: Dict[str, Any]) -> List[str]:
+    """Return those of the spec's providers that are there, best first."""
     available = onnxruntime.get_available_providers()
     providers = [name for name in spec["providers"] if name in available]
     if not providers or (spec["exact"] and providers[0] != spec["providers"][0]):
         found = ", ".join(available)
         raise AgentError("device", "no %s on this device (%s)" % (spec["providers"][0], found))
-    return partial(_open_onnx, onnxruntime, providers, spec)
+    return providers
 
 
-def _open_onnx(onnxruntime: Any, providers: List[str], spec: Dict[str, Any], model: str) -> Session:
+def options_of(onnxruntime: Any, providers: List[str], spec: Dict[str, Any]) -> Any:
+    """Return session options.
+
+    XNNPACK has a pool of threads of its own; onnxruntime's then gets one thread that does not
+    spin, as the provider's documentation asks for.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = spec["threads"]
+    if providers[0] == _XNNPACK:
+        options.intra_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    return options
+
+
+def open_session(
+    onnxruntime: Any, providers: List[str], options: Any, spec: Dict[str, Any], model: str
+) -> Any:
+    """Return onnxruntime's own session of `model`."""
+    settings = {
+        _XNNPACK: {"intra_op_num_threads": str(spec["threads"])},
+        _TENSORRT: _tensorrt_caches(Path(model).parent / "tensorrt"),
+    }
+    named = [(name, settings.get(name, {})) for name in providers]
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=providers)
+        session = onnxruntime.InferenceSession(model, options, providers=named)
     except Exception as error:
         raise AgentError("model", "the runtime refuses the model: %s" % error) from error
     if spec["exact"] and session.get_providers()[0] != providers[0]:
         raise AgentError("device", "%s could not be started" % providers[0])
+    return session
+
+
+def _tensorrt_caches(folder: Path) -> Dict[str, str]:
+    """Return options that keep engines and kernel timings beside the model.
+
+    Its folder is named by its content, so an engine never serves another model; building one takes
+    minutes, and each run is a fresh process. Source: the documentation of onnxruntime's TensorRT
+    execution provider. Unverified on hardware.
+    """
+    return {
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(folder),
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": str(folder),
+    }
+
+
+def wrapped(session: Any) -> Session:
+    """Return onnxruntime's session as any other."""
     inputs = [Input(i.name, _dtype(i.type), _shape(i.shape)) for i in session.get_inputs()]
     return Session(inputs, [o.name for o in session.get_outputs()], partial(session.run, None))
+
+
+def _open_onnx(onnxruntime: Any, providers: List[str], spec: Dict[str, Any], model: str) -> Session:
+    options = options_of(onnxruntime, providers, spec)
+    return wrapped(open_session(onnxruntime, providers, options, spec, model))
 
 
 _NAMES = {"tensor(float)": "float32", "tensor(double)": "float64"}

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-UNAVAILABLE = "unavailable"
-_CPU_DIR = Path("/sys/devices/system/cpu")
-_THERMAL_DIR = Path("/sys/class/thermal")
+from . import power, sensors
+from .sensors import UNAVAILABLE, number, sysfs, text
+from .throttling import throttling
+
 _TELLING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 
 
@@ -18,7 +19,7 @@ def environment() -> Dict[str, Any]:
     """Return what does not change between two runs: hardware, kernel, versions, boot."""
     info = _cpu_info()
     flags = (info.get("flags") or info.get("Features") or "").split()
-    model = info.get("model name") or _text(Path("/proc/device-tree/model"))
+    model = info.get("model name") or text(sysfs() / "firmware/devicetree/base/model")
     return {
         "machine": platform.machine(),
         "cpu": model,
@@ -27,40 +28,31 @@ def environment() -> Dict[str, Any]:
         "kernel": platform.release(),
         "system": platform.system(),
         "memory_total_bytes": _memory("MemTotal:"),
-        "boot_id": _text(Path("/proc/sys/kernel/random/boot_id")),
+        "boot_id": text(Path("/proc/sys/kernel/random/boot_id")),
         "python": platform.python_version(),
         "numpy": _version("numpy"),
         "onnxruntime": _version("onnxruntime"),
         "providers": _providers(),
         "litert": _litert(),
+        "sensors": sensors.source(),
+        "power_sensor": power.named(),
     }
 
 
 def state() -> Dict[str, Any]:
     """Return what may change from run to run: frequencies, heat, throttling, load."""
     return {
-        "governor": _each_cpu("cpufreq/scaling_governor"),
-        "frequency_hz": _frequencies(),
-        "temperature_c": _temperatures(),
-        "throttle_events": throttle_events(),
+        "governor": sensors.governors(),
+        "frequency_hz": sensors.frequencies_hz(),
+        "frequency_limit_hz": sensors.frequencies_hz("scaling_max_freq"),
+        "frequency_top_hz": sensors.frequencies_hz("cpuinfo_max_freq"),
+        "temperature_c": sensors.temperatures_c(),
+        "throttling": throttling(),
+        "gpu": sensors.gpu(),
         "load_average": _load_average(),
         "context_switches": _stat_number("ctxt"),
         "memory_available_bytes": _memory("MemAvailable:"),
     }
-
-
-def throttle_events() -> Any:
-    """Return a count that grows while the device slows itself down, or `unavailable`.
-
-    Sources: the x86 thermal interrupt counters; else processor cooling devices that are active.
-    """
-    counts = [_text(file) for file in _CPU_DIR.glob("cpu[0-9]*/thermal_throttle/*_throttle_count")]
-    numbers = [int(count) for count in counts if count.isdigit()]
-    for device in _THERMAL_DIR.glob("cooling_device*"):
-        kind, active = _text(device / "type").lower(), _text(device / "cur_state")
-        if ("cpu" in kind or "processor" in kind) and active.isdigit():
-            numbers.append(int(active))
-    return sum(numbers) if numbers else UNAVAILABLE
 
 
 def busy_s(cpus: Optional[Sequence[int]]) -> Optional[float]:
@@ -78,7 +70,7 @@ def used_s(pids: Sequence[int]) -> Optional[float]:
     """Return the processor seconds that the processes `pids` have used; None if one is gone."""
     ticks = 0
     for pid in pids:
-        fields = _text(Path("/proc/%d/stat" % pid)).rpartition(")")[2].split()
+        fields = text(Path("/proc/%d/stat" % pid)).rpartition(")")[2].split()
         if len(fields) < 13:  # noqa: PLR2004  # utime and stime are the 12th and 13th after the name
             return None
         ticks += int(fields[11]) + int(fields[12])
@@ -99,41 +91,13 @@ def choose_cpus(threads: int) -> Optional[List[int]]:
 
 
 def _top_speed(cpu: int) -> int:
-    text = _text(_CPU_DIR / ("cpu%d" % cpu) / "cpufreq/cpuinfo_max_freq")
-    return int(text) if text.isdigit() else 0
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8", errors="replace").strip("\0 \n") or UNAVAILABLE
-    except OSError:
-        return UNAVAILABLE
+    found = number(sysfs() / "devices/system/cpu" / ("cpu%d" % cpu) / "cpufreq/cpuinfo_max_freq")
+    return 0 if found == UNAVAILABLE else int(found)
 
 
 def _cpu_info() -> Dict[str, str]:
-    pairs = (line.partition(":") for line in _text(Path("/proc/cpuinfo")).splitlines())
+    pairs = (line.partition(":") for line in text(Path("/proc/cpuinfo")).splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def _each_cpu(path: str) -> Any:
-    files = sorted(_CPU_DIR.glob("cpu[0-9]*/" + path))
-    return [_text(file) for file in files] or UNAVAILABLE
-
-
-def _frequencies() -> Any:
-    texts = _each_cpu("cpufreq/scaling_cur_freq")
-    if texts == UNAVAILABLE:
-        return UNAVAILABLE
-    return [int(text) * 1000 if text.isdigit() else UNAVAILABLE for text in texts]
-
-
-def _temperatures() -> Any:
-    found: Dict[str, float] = {}
-    for zone in sorted(_THERMAL_DIR.glob("thermal_zone*")):
-        text = _text(zone / "temp")
-        if text.lstrip("-").isdigit():
-            found["%s %s" % (zone.name, _text(zone / "type"))] = int(text) / 1000
-    return found or UNAVAILABLE
 
 
 def _load_average() -> Any:
@@ -144,19 +108,19 @@ def _load_average() -> Any:
 
 
 def _stat_number(key: str) -> Any:
-    for line in _text(Path("/proc/stat")).splitlines():
+    for line in text(Path("/proc/stat")).splitlines():
         if line.startswith(key + " "):
             return int(line.split()[1])
     return UNAVAILABLE
 
 
 def _cpu_rows() -> Dict[str, Tuple[int, ...]]:
-    lines = (line.split() for line in _text(Path("/proc/stat")).splitlines())
+    lines = (line.split() for line in text(Path("/proc/stat")).splitlines())
     return {row[0]: tuple(map(int, row[1:])) for row in lines if row[0].startswith("cpu")}
 
 
 def _memory(key: str) -> Any:
-    for line in _text(Path("/proc/meminfo")).splitlines():
+    for line in text(Path("/proc/meminfo")).splitlines():
         if line.startswith(key):
             return int(line.split()[1]) * 1024
     return UNAVAILABLE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from time import perf_counter_ns
-from typing import Any, Callable, List, NamedTuple, Sequence
+from typing import Any, Callable, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -58,6 +58,19 @@ class Loop:
         process used meanwhile.
         """
         return [sample / self.batched for sample in self._timed(int(seconds * 1e9), least + 1)[1:]]
+
+    def repeat(self, seconds: float) -> Tuple[int, int, int]:
+        """Run for `seconds` without a sample; return the start and end (ns) and how many ran."""
+        run, feeds, at, clock = self._run, self._feeds, self._next, perf_counter_ns
+        done, start = 0, clock()
+        end, until = start, start + int(seconds * 1e9)
+        while end < until:
+            run(feeds[at])
+            at = (at + 1) % len(feeds)
+            done += 1
+            end = clock()
+        self._next = at
+        return start, end, done
 
     def _timed(self, for_ns: int, least: int) -> List[int]:
         run, feeds, at, count, batched = (

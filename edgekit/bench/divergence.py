@@ -69,6 +69,21 @@ class _First:
         return None
 
 
+def output_difference(
+    host: Device, device: Device, file: Path, data: Dataset, *, target: Target
+) -> float:
+    """Return the largest difference of any output between two devices, over the first samples.
+
+    Relative to the output's largest magnitude on `host`; infinite where shapes or types differ.
+
+    Raises:
+        EdgekitError: the model does not run on one of them, or a device failed.
+    """
+    few = _First(data, SAMPLES)
+    wanted, found = (evaluate(one, file, few, target=target) for one in (host, device))
+    return max(_difference(a, b) for a, b in zip(wanted, found, strict=True))
+
+
 def first_difference(
     host: Device,
     device: Device,

@@ -6,12 +6,14 @@ from edgekit.graph.model import Model, TensorSpec
 from edgekit.graph.save import file_sha256, file_size, model_files, save
 from edgekit.graph.shapes import infer_shapes
 from edgekit.graph.versions import convert
+from edgekit.graph.wiring import Wire, wiring
 
 __all__ = [
     "Costs",
     "Model",
     "NodeCost",
     "TensorSpec",
+    "Wire",
     "convert",
     "costs",
     "file_sha256",
@@ -20,4 +22,5 @@ __all__ = [
     "load",
     "model_files",
     "save",
+    "wiring",
 ]

@@ -3,7 +3,8 @@
 from edgekit.judging.choice import Choice, choose, score
 from edgekit.judging.estimate import estimate, of_original
 from edgekit.judging.figure import Figure
-from edgekit.judging.regression import regression, regression_budgets
+from edgekit.judging.regression import regression, regression_budgets, regressions
+from edgekit.judging.sustained import Steady, steady
 from edgekit.judging.timing import differences, left_out, usable
 from edgekit.judging.verdict import (
     EXIT_CODES,
@@ -24,6 +25,7 @@ __all__ = [
     "Choice",
     "Figure",
     "Ruling",
+    "Steady",
     "Verdict",
     "check",
     "choose",
@@ -36,8 +38,10 @@ __all__ = [
     "overall",
     "regression",
     "regression_budgets",
+    "regressions",
     "score",
     "settled",
+    "steady",
     "untimed",
     "usable",
 ]

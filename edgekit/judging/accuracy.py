@@ -29,7 +29,10 @@ def drop(measurement: Measurement, confidence: float) -> Figure:
         return found
     lost = _lost(found)
     worse, better = int((lost > 0).sum()), int((lost < 0).sum())
-    evidence = f"{worse} answered worse and {better} better of {lost.size} samples"
+    evidence = (
+        f"{worse} answered worse and {better} better of {lost.size} samples "
+        f"(no change: p = {statistics.mcnemar(worse, better):.2g}, McNemar)"
+    )
     bounds = _drop_bounds(found, confidence)
     return _in_points(bounds, float(lost.mean()), confidence, evidence + _simulated(found))
 

@@ -11,6 +11,12 @@ from edgekit.measurement import Interval, Measurement
 from edgekit.metrics import metric
 from edgekit.release import Budget
 
+_ELSEWHERE = {
+    "latency.sustained": "sustaining it longer narrows the interval",
+    "energy": "it is too close to the limit for the scatter of the passes",
+}
+"""What does not rest on blocks."""
+
 
 def effort_to_settle(budget: Budget, measurement: Measurement) -> tuple[int | None, str]:
     """Say how many more blocks or samples would settle a budget whose limit lies in the interval.
@@ -31,6 +37,8 @@ def effort_to_settle(budget: Budget, measurement: Measurement) -> tuple[int | No
         if more is None:
             return None, "it is at the limit itself: no number of samples promises a ruling"
         return more, f"about {more} more samples would settle it"
+    if of.name in _ELSEWHERE:
+        return None, _ELSEWHERE[of.name]
     seen = timing.usable(measurement.blocks)
     can_see = (
         f"the smallest change that {len(seen)} blocks can show is "

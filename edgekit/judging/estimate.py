@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from edgekit.judging import accuracy, timing
+from edgekit.judging import accuracy, sustained, timing
 from edgekit.judging.figure import Figure, exactly
 from edgekit.measurement import Accuracy, Block, Measurement, Run
 from edgekit.metrics import metric
@@ -29,6 +29,8 @@ def estimate(name: str, measurement: Measurement, *, confidence: float = 0.95) -
         return timing.ratio(measurement, name.split(".")[1], confidence)
     if of.estimator == "runs":
         return timing.of_runs(measurement, name, confidence)
+    if of.estimator == "steady":
+        return sustained.latency(measurement, confidence)
     if of.estimator == "proportion":
         return _SHARES[name](measurement, confidence)
     return _EXACT[name](measurement)
@@ -64,6 +66,9 @@ def of_original(measurement: Measurement) -> Measurement:
         size_bytes=measurement.original_size_bytes,
         blocks=tuple(_original_alone(block) for block in measurement.blocks),
         accuracy=None if found is None else _of_original(found),
+        energy=None,
+        layers=None,
+        sustained=None,
     )
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from edgekit import statistics
 from edgekit.judging import timing
-from edgekit.judging.figure import exactly
-from edgekit.judging.verdict import Check, check
+from edgekit.judging.figure import Figure, exactly
+from edgekit.judging.verdict import Check, check, null_control
 from edgekit.measurement import Measurement
 from edgekit.release import Budget
 
@@ -49,32 +49,82 @@ def regression(
     With d_i = log(candidate / baseline) of each block: `fail` iff the lower t bound of the mean
     lies above log(1 + delta), `pass` iff the upper one lies below, else `inconclusive`. The error
     `alpha` covers all looks. Several metrics: a `fail` must hold after Holm's correction, so that
-    one false alarm among all of them is no likelier than `alpha`; a `pass` of all needs none.
+    one false alarm among all of them is no likelier than `alpha`; a `pass` of all needs none. Where
+    the baseline does not equal itself (null control), nothing is ruled.
 
     Returns:
         one check a metric, in order; `budget.limit` is 1 + delta.
     """
-    blocks = timing.usable(measurement.blocks)
+    return regressions((measurement,), delta=delta, alpha=alpha, metrics=metrics)[0]
+
+
+def regressions(
+    measurements: Sequence[Measurement],
+    *,
+    delta: float = statistics.DELTA,
+    alpha: float = 0.01,
+    metrics: Sequence[str] = PAIRED,
+) -> tuple[tuple[Check, ...], ...]:
+    """Rule as `regression` does on several devices at once.
+
+    Holm's correction then spans metrics and devices: one false alarm in the whole fleet is no
+    likelier than `alpha`.
+
+    Args:
+        measurements: of the same candidate and baseline, one a device.
+        delta: the slowdown that is allowed.
+        alpha: error over all looks.
+        metrics: those compared.
+
+    Returns:
+        the checks of each measurement, in order.
+    """
     budgets = regression_budgets(delta=delta, alpha=alpha, metrics=metrics)
-    if not blocks and measurement.sha256 == measurement.original_sha256:
-        same = exactly(1.0, "both are the same file")
-        return tuple(check(budget, same) for budget in budgets)
+    counted = [timing.usable(measurement.blocks) for measurement in measurements]
+    p_values = [
+        _p_value(timing.differences(blocks, _statistic(budget)), budget)
+        for blocks in counted
+        for budget in budgets
+    ]
+    adjusted = iter(_holm(p_values))
     least = 1 - statistics.look_confidence(1 - alpha)
-    adjusted = _holm([_p_value(timing.differences(blocks, _statistic(b)), b) for b in budgets])
     return tuple(
-        _confirmed(
-            check(budget, timing.ratio_of_blocks(blocks, _statistic(budget), 1 - alpha)),
-            holds=p_value <= least,
-            number=len(budgets),
+        tuple(
+            _ruled(measurement, budget, alpha, holds=next(adjusted) <= least, number=len(p_values))
+            for budget in budgets
         )
-        for budget, p_value in zip(budgets, adjusted, strict=True)
+        for measurement in measurements
     )
+
+
+def _ruled(
+    measurement: Measurement, budget: Budget, alpha: float, *, holds: bool, number: int
+) -> Check:
+    blocks = timing.usable(measurement.blocks)
+    if not blocks and measurement.sha256 == measurement.original_sha256:
+        return check(budget, exactly(1.0, "both are the same file"))
+    control, why = null_control(measurement.null_blocks)
+    if control == "fail":
+        return check(budget, Figure(interval=None, evidence=f"null control failed: {why}"))
+    figure = timing.ratio_of_blocks(measurement.blocks, _statistic(budget), 1 - alpha)
+    if figure.interval is not None:
+        found = timing.differences(blocks, _statistic(budget))
+        seen = _seen(found, budget.limit, alpha)
+        figure = replace(figure, evidence=f"{figure.evidence}; {seen}")
+    return _confirmed(check(budget, figure), holds=holds, number=number)
+
+
+def _seen(differences: Sequence[float], limit: float, alpha: float) -> str:
+    """Say what slowdown this many blocks would have called a regression in 9 of 10 cases."""
+    confidence = statistics.look_confidence(1 - alpha)
+    ratio = statistics.smallest_detectable(differences, limit=limit, confidence=confidence)
+    return f"a slowdown of {100 * (ratio - 1):.1f} % would have failed in 9 of 10 cases"
 
 
 def _confirmed(found: Check, *, holds: bool, number: int) -> Check:
     if found.ruling != "fail" or holds:
         return found
-    reason = f"{found.reason}; too weak an alarm among {number} metrics (Holm)"
+    reason = f"{found.reason}; too weak an alarm among {number} comparisons (Holm)"
     return replace(found, ruling="inconclusive", reason=reason)
 
 

@@ -144,7 +144,7 @@ def ratio_of_blocks(blocks: Sequence[Block], statistic: str, confidence: float) 
 def of_runs(measurement: Measurement, name: str, confidence: float) -> Figure:
     """Bound the mean of a figure that each run has one of."""
     if name == "energy":
-        return Figure(interval=None, evidence="energy was not measured")
+        return _energy(measurement, confidence)
     blocks = usable(measurement.blocks)
     if not blocks:
         return _nothing(measurement)
@@ -159,6 +159,28 @@ def of_runs(measurement: Measurement, name: str, confidence: float) -> Figure:
     return Figure(
         interval=interval,
         evidence=f"{len(blocks)} blocks of 2 fresh processes",
+        resolution=interval.high - interval.value,
+    )
+
+
+def _energy(measurement: Measurement, confidence: float) -> Figure:
+    """Bound the energy of one inference from passes in fresh processes, J."""
+    found = measurement.energy
+    if found is None:
+        return Figure(
+            interval=None,
+            evidence="energy was not measured: no sensor of power could be read on the device",
+        )
+    joules = [one.joules for one in found.passes if not one.disturbed]
+    left_out = len(found.passes) - len(joules)
+    told = f" ({left_out} of {len(found.passes)} passes were disturbed)" if left_out else ""
+    if len(joules) < 2:  # noqa: PLR2004  # a spread needs two
+        return Figure(interval=None, evidence=f"fewer than two undisturbed passes{told}")
+    low, high = statistics.mean_bounds(joules, confidence)
+    interval = between(low, float(np.mean(joules)), high, confidence)
+    return Figure(
+        interval=interval,
+        evidence=f"{found.sensor}, {len(joules)} passes in fresh processes{told}",
         resolution=interval.high - interval.value,
     )
 

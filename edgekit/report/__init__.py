@@ -1,6 +1,6 @@
 """Reports: one module a form, each with `render(result) -> str`; `console` is for the terminal."""
 
-from edgekit.report import console, html, json, junit, markdown
+from edgekit.report import console, github, html, json, junit, markdown, measured_page
 from edgekit.report.json import json_document
 from edgekit.result import Result
 
@@ -12,4 +12,15 @@ def pages(result: Result) -> dict[str, str]:
     return {"report.html": html.render(result), "report.md": markdown.render(result)}
 
 
-__all__ = ["REPORTS", "console", "html", "json", "json_document", "junit", "markdown", "pages"]
+__all__ = [
+    "REPORTS",
+    "console",
+    "github",
+    "html",
+    "json",
+    "json_document",
+    "junit",
+    "markdown",
+    "measured_page",
+    "pages",
+]

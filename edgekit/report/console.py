@@ -14,10 +14,11 @@ from edgekit import units
 from edgekit.candidate import StepRecord
 from edgekit.errors import printable
 from edgekit.graph import Costs, NodeCost, TensorSpec
-from edgekit.judging import Check, Ruling, Verdict
-from edgekit.measurement import Measurement
+from edgekit.judging import Check, Ruling, Verdict, left_out
+from edgekit.measurement import Layers, Measurement, Sustained
 from edgekit.pruning.listing import ChannelGroups, ListedGroup
-from edgekit.report import story, view
+from edgekit.report import layered, story, view
+from edgekit.report.course import courses, spark, told
 from edgekit.result import Result
 
 STYLES: dict[Ruling, str] = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
@@ -104,10 +105,55 @@ def profile(measured: Profiled) -> RenderableType:
     setup = measured.measurement.setup
     threads = f"{setup.threads} thread{'s' if setup.threads != 1 else ''}"
     line = f"{setup.device or 'nothing timed'}: {setup.runtime}, {threads}, batch {setup.batch}"
-    parts: list[RenderableType] = [_text(measured.measurement.candidate), _text(line), table]
+    found = measured.measurement
+    parts: list[RenderableType] = [_text(found.candidate), _text(line), table]
+    if disturbed := left_out(found.blocks):
+        parts.append(_text(disturbed, style="yellow"))
+    if found.layers is not None:
+        parts.append(_layers(found.layers))
+    if found.sustained is not None:
+        parts.append(_sustained(found.sustained))
+    parts += [_text(f"note: {note}") for note in found.notes]
     if measured.regressions:
         parts.append(_checks(measured.regressions))
     return Group(*parts)
+
+
+def _layers(found: Layers) -> RenderableType:
+    """Return the layers that take most, in the order of execution."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    numbers = ("time", "share", "multiply-adds", "rate", "at best")
+    for name in ("layer", "with", "runs as", *numbers, "limited by"):
+        number = name in numbers
+        table.add_column(
+            name, justify="right" if number else "left", no_wrap=number, overflow="fold"
+        )
+    every = layered.rows(found)
+    longest = sorted(every, key=lambda row: -row.seconds)[:_SHOWN_NODES]
+    for row in (row for row in every if row in longest):
+        texts = (row.name, row.holds, row.runs_as)
+        figures = (row.time, row.share, row.macs, row.rate, row.best, row.limit)
+        table.add_row(*map(_text, (*texts, *figures)))
+    more = len(every) - len(longest)
+    return Group(
+        table,
+        *([_text(f"and {more} that take less (--json has all)", style="dim")] if more else []),
+        _text(layered.total(found)),
+        _text(layered.NOTE, style="dim"),
+    )
+
+
+def _sustained(run: Sustained) -> RenderableType:
+    """Return latency over time with what was seen beside it, and the steady state."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for course in courses(run):
+        table.add_row(_text(course.name), _text(spark(course.values)), _text(course.spread))
+    return Group(
+        _text(f"sustained for {run.seconds:g} s, {run.window_s:g} s a window"),
+        table,
+        _text(told(run)),
+        *(_text(reason, style="yellow") for reason in run.disturbed),
+    )
 
 
 def inspection(found: Inspected, *, every: bool = False) -> RenderableType:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from onnx import TensorProto, helper, save
+from simulated import Tree
 
 from edgekit.devices import agent_archive
 
@@ -44,6 +45,13 @@ class Agent:
 @pytest.fixture
 def agent(archive, tmp_path):
     return Agent(archive, tmp_path)
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """A simulated /sys, empty at first, in place of the real one."""
+    monkeypatch.setenv("EDGEKIT_SYSFS", str(tmp_path / "simulated"))
+    return Tree(tmp_path / "simulated")
 
 
 @pytest.fixture

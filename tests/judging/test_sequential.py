@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgekit.judging import judge, regression, regression_budgets, settled
+from edgekit.judging import judge, regression, regression_budgets, regressions, settled
 from edgekit.judging.timing import LOOKS
 from edgekit.measurement import Block, Memory, Run
 from edgekit.release import Budget
@@ -74,6 +74,44 @@ def test_holm_doubts_a_weak_alarm_among_many_metrics(make):
             assert one == all_ or (one, all_) == ("fail", "inconclusive")
             doubted += one != all_
     assert doubted > 0
+
+
+def test_an_original_that_differs_from_itself_voids_a_regression(make):
+    measurement = make.measurement(
+        blocks=make.blocks(10, 1.2), null_blocks=make.blocks(5, 1.1, spread=0.002)
+    )
+    (check,) = regression(measurement)
+    assert check.ruling == "inconclusive"
+    assert "null control failed" in check.reason
+
+
+def test_a_regression_tells_the_smallest_slowdown_that_would_have_been_seen(make):
+    (check,) = regression(make.measurement(blocks=make.blocks(10, 1.0, spread=0.01)))
+    assert "would have failed in 9 of 10 cases" in check.reason
+
+
+def test_holm_spans_the_devices_of_a_fleet(make):
+    """An alarm that would do on one device alone is doubted among twenty devices at rest."""
+    doubted = 0
+    at_rest = make.measurement(blocks=make.blocks(5))
+    for _ in range(15):
+        weak = make.measurement(blocks=make.blocks(5, 1.06, spread=0.008, noise=0.004))
+        alone = regression(weak)[0].ruling
+        together = regressions((weak, *[at_rest] * 19))[0][0]
+        assert (alone, together.ruling) in {
+            (alone, alone),
+            ("fail", "inconclusive"),
+        }
+        if alone != together.ruling:
+            doubted += 1
+            assert "20 comparisons (Holm)" in together.reason
+    assert doubted > 0
+
+
+def test_a_clear_slowdown_on_one_device_fails_whatever_the_others_say(make):
+    slow = make.measurement(blocks=make.blocks(10, 1.3))
+    found = regressions((slow, *(make.measurement(blocks=make.blocks(10)) for _ in range(3))))
+    assert [check.ruling for (check,) in found] == ["fail", "pass", "pass", "pass"]
 
 
 def sequential(random, ratio, spread, budget):

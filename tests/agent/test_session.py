@@ -1,0 +1,68 @@
+"""How sessions are opened, by a stand-in for a runtime whose providers are not on this machine."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from edgekit.agent.session import open_session, options_of, providers_of
+from edgekit.agent.wire import AgentError
+
+
+class Options(SimpleNamespace):
+    def __init__(self):
+        super().__init__(entries={})
+
+    def add_session_config_entry(self, name, value):
+        self.entries[name] = value
+
+
+class Runtime:
+    """Only what a session asks of onnxruntime."""
+
+    SessionOptions = Options
+
+    def __init__(self, *providers):
+        self.providers, self.opened = list(providers), None
+
+    def get_available_providers(self):
+        return self.providers
+
+    def InferenceSession(self, model, options, providers):  # noqa: N802  # as it is called there
+        self.opened = (model, options, dict(providers))
+        return SimpleNamespace(get_providers=lambda: [name for name, _ in providers])
+
+
+def opened(*providers, threads=4):
+    runtime = Runtime(*providers)
+    spec = {"providers": [*providers, "CPUExecutionProvider"], "exact": True, "threads": threads}
+    found = providers_of(runtime, spec)
+    open_session(runtime, found, options_of(runtime, found, spec), spec, "/files/0a1b/model.onnx")
+    return runtime.opened
+
+
+def test_xnnpack_gets_the_threads_and_onnxruntime_one_that_does_not_spin():
+    _, options, settings = opened("XnnpackExecutionProvider", "CPUExecutionProvider")
+    assert settings["XnnpackExecutionProvider"] == {"intra_op_num_threads": "4"}
+    assert settings["CPUExecutionProvider"] == {}
+    assert options.intra_op_num_threads == 1
+    assert options.entries == {"session.intra_op.allow_spinning": "0"}
+
+
+def test_the_processors_own_kernels_get_the_threads():
+    _, options, settings = opened("CPUExecutionProvider")
+    assert (options.intra_op_num_threads, options.entries) == (4, {})
+    assert settings == {"CPUExecutionProvider": {}}
+
+
+def test_tensorrt_keeps_engines_and_timings_beside_the_model():
+    _, _, settings = opened("TensorrtExecutionProvider", "CUDAExecutionProvider")
+    found = settings["TensorrtExecutionProvider"]
+    assert found["trt_engine_cache_path"] == "/files/0a1b/tensorrt"
+    assert found["trt_timing_cache_enable"] == found["trt_engine_cache_enable"] == "1"
+
+
+def test_a_provider_that_is_not_there_is_the_devices_fault():
+    runtime = Runtime("CPUExecutionProvider")
+    spec = {"providers": ["XnnpackExecutionProvider"], "exact": True, "threads": 1}
+    with pytest.raises(AgentError, match="no XnnpackExecutionProvider"):
+        providers_of(runtime, spec)
