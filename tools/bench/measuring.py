@@ -1,11 +1,11 @@
-"""Show that measuring is right, in three figures.
+"""Show that measuring is right, in two figures.
 
-    python tools/bench/measuring.py MODEL --shape 1x1x28x28 [--record RECORD.npz] [--threads N]
+    python tools/bench/measuring.py MODEL --shape 1x1x28x28 [--threads N]
 
 1. p50 by the agent and by a bare `session.run` loop, interleaved, over fresh pairs of processes.
 2. The peak memory that 200 MB more add.
-3. With a record of record_blocks.py: how often windows of up to 30 blocks fail and pass, for a
-   model against itself and against itself made slower.
+
+How often the gate is right is `gate_rates.py`'s.
 """
 
 from __future__ import annotations
@@ -47,7 +47,6 @@ def main() -> None:
     )
     parser.add_argument("model", type=Path)
     parser.add_argument("--shape", required=True)
-    parser.add_argument("--record", type=Path)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -60,8 +59,6 @@ def main() -> None:
         )
         seen = _planted(archive, Path(folder))
         print(f"200 MB more are seen as {seen / 1e6:.2f} MB ({seen / 2e8 - 1:+.2%})")
-    if given.record:
-        _print_rates(given.record)
 
 
 class _Process:
@@ -156,49 +153,6 @@ def _planted(archive: Path, folder: Path) -> int:
         return int(answer["memory"]["peak_bytes"])
 
     return peak(50_000_000) - peak(1)
-
-
-def _print_rates(record: Path) -> None:
-    with np.load(record, allow_pickle=False) as stored:
-        kinds, medians, disturbed = stored["kind"], stored["medians_s"], stored["disturbed"]
-        print(f"planted: {stored['planted'][0]:.2%} slower")
-    for kind in sorted(set(kinds.tolist())):
-        rows = medians[(kinds == kind) & ~disturbed]
-        d = np.array(
-            [
-                statistics.paired_log_ratio(
-                    [[run[r : r + 1] for r in range(run.size) if run[r] > 0] for run in row], "p50"
-                )
-                for row in rows
-            ]
-        )
-        print(
-            f"{kind}: {d.size} blocks, ratio {np.exp(d.mean()):.4f}, spread {d.std(ddof=1):.2%},"
-            f" {int((disturbed & (kinds == kind)).sum())} more were disturbed"
-        )
-        rulings = [
-            _rule(d[at : at + statistics.LOOKS[-1]])
-            for at in range(d.size - statistics.LOOKS[-1] + 1)
-        ]
-        if rulings:
-            words = [word for word, _ in rulings]
-            print(
-                f"  {len(words)} windows: fails {words.count('fail') / len(words):.2%},"
-                f" passes {words.count('pass') / len(words):.2%},"
-                f" {np.mean([used for _, used in rulings]):.1f} blocks"
-            )
-
-
-def _rule(d: np.ndarray) -> tuple[str, int]:
-    for look in statistics.LOOKS:
-        ruling = statistics.rule_ratio(
-            d[:look],
-            limit=1 + statistics.DELTA,
-            confidence=statistics.look_confidence(0.99),
-        )
-        if ruling != "inconclusive":
-            return ruling, look
-    return "inconclusive", statistics.LOOKS[-1]
 
 
 if __name__ == "__main__":

@@ -5,13 +5,15 @@
 Two kinds take turns: `same` (A/A) and `slower` (against the model made slower by `--share`, 5% by
 default; see slower.py). Run again to go on: RECORD.npz is replaced after each pair of blocks and
 holds, a row a block, `kind`, `medians_s` (4 runs, rounds; NaN fills up) and `disturbed`, and the
-share that was `planted`. `measuring.py` reads it.
+share that was `planted`. `gate_rates.py` reads it. 260 blocks of each kind are 2,080 runs; the
+machine must do nothing else meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--shape", required=True, help="of the model's input, e.g. 1x1x28x28")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--blocks", type=int, default=400)
+    parser.add_argument("--blocks", type=int, default=260)
     parser.add_argument("--share", type=float, default=0.05)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
@@ -51,6 +53,7 @@ def main() -> None:
             target=_target(device.providers()), threads=given.threads, shapes=_named(given, shape)
         )
         original = _candidate(given.model)
+        start, taken = time.monotonic(), 0
         while True:
             wanted = [kind for kind in KINDS if _good(record, kind) < given.blocks]
             if not wanted:
@@ -60,7 +63,11 @@ def main() -> None:
                 for block in bench.compare(device, original, other, running, looks=(1,)):
                     _add(record, kind, block)
             _write(given.out, record)
-            print({kind: _good(record, kind) for kind in KINDS}, flush=True)
+            taken += len(wanted)
+            left = sum(max(0, given.blocks - _good(record, kind)) for kind in KINDS)
+            minutes = left * (time.monotonic() - start) / taken / 60
+            counted = ", ".join(f"{_good(record, kind)} {kind}" for kind in KINDS)
+            print(f"{counted}; about {minutes:.0f} minutes left", flush=True)
 
 
 def _named(given: argparse.Namespace, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:

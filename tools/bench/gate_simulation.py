@@ -1,0 +1,146 @@
+"""The gate's error rates by simulation, on the very code that rules.
+
+    python tools/bench/gate_simulation.py [--trials 2000]
+
+A block is four processes A B B A. Each process has a speed of its own (lognormal, the spread
+between processes), all drift by up to 5% over a block, and every round scatters by 1%. Regressions
+are looked at after 5, 10, 15, 20 and 30 blocks; budgets on a percentile are judged once, from 10
+blocks of 2 processes with 100 samples each.
+
+false alarm: a true ratio of 1.03, the limit itself, fails (regressions), or a percentile at its
+budget fails. false pass: the same passes. Nominal: 1% for regressions, 5% for budgets.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+
+from edgekit import judging
+from edgekit.measurement import Block, Measurement, Memory, Run, Setup
+from edgekit.release import Budget
+
+SPREADS = (0.0, 0.01, 0.02, 0.05)
+DRIFTS = (0.0, 0.05)
+_ROUNDS, _SCATTER = 4, 0.01
+_MEMORY = Memory(peak_bytes=None, runtime_bytes=None, weights_bytes=None, arena_bytes=None)
+_SETUP = Setup(target="", device="simulated", runtime="", threads=1, batch=1, shapes={})
+_ROLES = ("original", "candidate", "candidate", "original")
+_PERCENTILE_BLOCKS, _SAMPLES = 10, 100
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--trials", type=int, default=2000)
+    trials = parser.parse_args().trials
+    print(
+        "regression: spread | drift | +3%: fails, passes | 0%: passes, blocks | +5%: fails, "
+        "passes, blocks"
+    )
+    for spread in SPREADS:
+        for drift in DRIFTS:
+            limit, same, slower = (
+                regression_rates(ratio, spread, drift, trials) for ratio in (1.03, 1.0, 1.05)
+            )
+            print(
+                f"{spread:.0%} | {drift:.0%} | {limit[0]:.2%}, {limit[1]:.2%} | {same[1]:.2%}, "
+                f"{same[2]:.1f} | {slower[0]:.2%}, {slower[1]:.2%}, {slower[2]:.1f}",
+                flush=True,
+            )
+    print("budget on p95 at the true p95: spread | false alarms | false passes")
+    for spread in SPREADS:
+        fails, passes = percentile_rates(spread, max(1, trials // 2))
+        print(f"{spread:.0%} | {fails:.2%} | {passes:.2%}", flush=True)
+
+
+def regression_rates(
+    ratio: float, spread: float, drift: float, trials: int, seed: int = 1
+) -> tuple[float, float, float]:
+    """Return the shares of trials that fail and pass, and the blocks used in the mean."""
+    random = np.random.default_rng(seed)
+    budgets = judging.regression_budgets()
+    rulings, used = [], []
+    for _ in range(trials):
+        blocks: list[Block] = []
+        while True:
+            blocks.append(_block(random, ratio, spread, drift, len(blocks)))
+            if judging.settled(blocks, budgets):
+                break
+        rulings.append(judging.overall(judging.regression(_measurement(blocks))))
+        used.append(len(blocks))
+    return rulings.count("fail") / trials, rulings.count("pass") / trials, float(np.mean(used))
+
+
+def percentile_rates(spread: float, trials: int, seed: int = 1) -> tuple[float, float]:
+    """Return the shares of trials in which a budget at the true p95 fails and passes."""
+    random = np.random.default_rng(seed)
+    one = _latencies(spread)
+    limit_s = float(np.quantile(np.concatenate([one(random) for _ in range(20_000)]), 0.95))
+    budget = Budget(metric="latency.p95", limit=limit_s, confidence=0.95, text="p95")
+    rulings = []
+    for _ in range(trials):
+        blocks = [
+            Block(index=at, runs=tuple(_run(role, (tuple(one(random)),)) for role in _ROLES))
+            for at in range(_PERCENTILE_BLOCKS)
+        ]
+        figure = judging.estimate("latency.p95", _measurement(blocks), confidence=0.95)
+        rulings.append(judging.check(budget, figure).ruling)
+    return rulings.count("fail") / trials, rulings.count("pass") / trials
+
+
+def _latencies(spread: float) -> Callable[[np.random.Generator], np.ndarray]:
+    def one(random: np.random.Generator) -> np.ndarray:
+        own = random.normal(0, spread)
+        found: np.ndarray = 0.001 * np.exp(own + random.normal(0, 0.05, _SAMPLES))
+        return found
+
+    return one
+
+
+def _block(
+    random: np.random.Generator, ratio: float, spread: float, drift: float, index: int
+) -> Block:
+    """Rounds are in the order A B B A, every other one backwards; the device drifts all along."""
+    own = random.normal(0, spread, 4) + np.log([1, ratio, ratio, 1])
+    places = np.arange(4 * _ROUNDS).reshape(_ROUNDS, 4)
+    places[1::2] = places[1::2, ::-1]
+    drifted = drift * random.uniform(-1, 1) * places.T / places.size
+    logs = own[:, None] + drifted + random.normal(0, _SCATTER, (4, _ROUNDS))
+    runs = (
+        _run(role, tuple((float(s),) for s in seconds))
+        for role, seconds in zip(_ROLES, 0.001 * np.exp(logs), strict=True)
+    )
+    return Block(index=index, runs=tuple(runs))
+
+
+def _run(role: str, rounds: tuple[tuple[float, ...], ...]) -> Run:
+    return Run(
+        role=role,
+        rounds=rounds,
+        first_s=0.002,
+        load_s=0.1,
+        warmup_iterations=1,
+        settled=True,
+        memory=_MEMORY,
+    )
+
+
+def _measurement(blocks: list[Block]) -> Measurement:
+    return Measurement(
+        candidate="candidate",
+        sha256="1",
+        size_bytes=1,
+        original_sha256="0",
+        original_size_bytes=1,
+        setup=_SETUP,
+        blocks=tuple(blocks),
+    )
+
+
+if __name__ == "__main__":
+    main()
