@@ -32,6 +32,7 @@ def command(
     """Judge a bundle or a measurement against budgets, from its recorded samples alone.
 
     Leaves with 0 on pass, 1 on fail, 3 when it cannot be told yet, 5 when the baseline is missing.
+    In GitHub Actions what does not pass is annotated, and the verdict goes into the step's summary.
     """
     from edgekit import report
     from edgekit.cli import terminal
@@ -46,4 +47,5 @@ def command(
         if name:
             terminal.write_text(name, render(verdict))
     terminal.console().print(report.console.verdict(verdict))
+    terminal.tell_github(report.github.workflow_commands(verdict), report.markdown.verdict(verdict))
     return verdict.exit_code

@@ -106,6 +106,27 @@ def write_text(name: str, text: str) -> None:
         ) from error
 
 
+def tell_github(annotations: str, summary: str) -> None:
+    """Annotate the run and add to the step's summary where this runs in GitHub Actions.
+
+    Workflow commands go to stderr, which GitHub reads as well; stdout may be a machine's.
+
+    Raises:
+        OutputError: the summary cannot be written.
+    """
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        sys.stderr.write(annotations)
+        sys.stderr.flush()
+    if name := os.environ.get("GITHUB_STEP_SUMMARY"):
+        try:
+            with Path(name).open("a", encoding="utf-8") as file:
+                file.write(summary)
+        except OSError as error:
+            raise OutputError(
+                "cannot be written", where=name, found=error.strerror or str(error)
+            ) from error
+
+
 def show_result(result: Result, json_file: str | None) -> int:
     """Print the result for people, write it as JSON where asked, and return the exit code."""
     from edgekit import report
@@ -116,6 +137,17 @@ def show_result(result: Result, json_file: str | None) -> int:
     if result.next_command:
         next_command(result.next_command)
     return result.exit_code
+
+
+def show_learnt(record: StepRecord, teacher: str, written: str) -> int:
+    """Print what a student has learnt, and return the exit code: 3 where that was nothing."""
+    from edgekit.report import console as rendering
+
+    console().print(rendering.record(record))
+    if not record.changed:
+        say(f"rolled back: held-out answers came no nearer; {escape(written)} is as it began")
+    next_command(f"edgekit profile {written} --against {teacher}")
+    return 0 if record.changed else 3
 
 
 def show_record(record: StepRecord, model: str, written: str) -> int:
