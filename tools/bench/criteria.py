@@ -4,7 +4,8 @@
 
 JOBS.toml is that of optimize.py. Channels go in one shot, each group's share by the loss table of
 that criterion, so that the rows differ in nothing but which channels of a group go. The metric is
-top-1 of the labelled samples; `change` is that of held-out outputs relative to their variance.
+the job's, top-1 in percent if it names none; `change` is that of held-out outputs relative to their
+variance.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from answers import opened, top1
+from answers import opened
 
 from edgekit import passes
 from edgekit import target as targets
@@ -66,24 +67,24 @@ def main() -> None:
     parser.add_argument("--criteria", nargs="+", default=[one.name for one in CRITERIA])
     parser.add_argument("--only", nargs="*", default=[])
     given = parser.parse_args()
-    print("| model | criterion | keep | refitted | MACs kept | change | top-1 | lost, pt |")
+    print("| model | criterion | keep | refitted | MACs kept | change | metric | lost |")
     print("|-|-|-|-|-|-|-|-|")
-    for name, model, data, judged_by in opened(given.jobs, given.only):
-        dense = top1(model, judged_by)
+    for task in opened(given.jobs, given.only):
+        dense = task.score(task.model)
         for kind in CRITERIA:
             if kind.name not in given.criteria:
                 continue
             try:
-                for form in forms(model, kind(), given.keep, data):
-                    found = top1(form.model, judged_by)
+                for form in forms(task.model, kind(), given.keep, task.data):
+                    found = task.score(form.model)
                     print(
-                        f"| {name} | {kind.name} | {form.keep:g} |"
+                        f"| {task.name} | {kind.name} | {form.keep:g} |"
                         f" {'yes' if form.refitted else 'no'} | {form.macs:.3f} |"
-                        f" {form.change:.4f} | {found:.2f} | {dense - found:.2f} |",
+                        f" {form.change:.4f} | {found:.4g} | {task.lost(dense, found):.3g} |",
                         flush=True,
                     )
             except EdgekitError as error:
-                print(f"| {name} | {kind.name} |", error, "|", flush=True)
+                print(f"| {task.name} | {kind.name} |", error, "|", flush=True)
 
 
 def forms(model: Model, criterion: Criterion, keeps: list[float], data: Dataset) -> Iterator[Form]:

@@ -3,8 +3,8 @@
     python tools/bench/pruning.py JOBS.toml [--keep 0.7 0.5 0.3] [--criteria obs] [--only NAME]
         [--granularity mixed] [--rounds 0] [--out FOLDER]
 
-JOBS.toml is that of optimize.py. The metric is top-1 of the labelled samples; seconds are of the
-step alone. With `--out` the models are kept, to be timed: `edgekit profile
+JOBS.toml is that of optimize.py. The metric is the job's, top-1 in percent if it names none;
+seconds are of the step alone. With `--out` the models are kept, to be timed: `edgekit profile
 FOLDER/NAME-CRITERION-KEEP.onnx --against MODEL`. criteria.py compares the criteria alone.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from answers import opened, top1
+from answers import opened
 
 from edgekit import graph, passes
 from edgekit import target as targets
@@ -38,10 +38,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    print("| model | criterion | keep | MACs kept | blocks | way | dense | pruned | lost, pt | s |")
+    print("| model | criterion | keep | MACs kept | blocks | way | dense | pruned | lost | s |")
     print("|-|-|-|-|-|-|-|-|-|-|")
-    for name, model, data, judged_by in opened(given.jobs, given.only):
-        dense = top1(model, judged_by)
+    for task in opened(given.jobs, given.only):
+        dense = task.score(task.model)
         for criterion in given.criteria:
             for keep in given.keep:
                 step = passes.Prune(
@@ -50,22 +50,23 @@ def main() -> None:
                     granularity=given.granularity,
                     rounds=given.rounds,
                 )
-                row = f"| {name} | {criterion} | {keep:g} |"
+                row = f"| {task.name} | {criterion} | {keep:g} |"
                 try:
-                    pruned, record = _pruned(step, model, data)
+                    pruned, record = _pruned(step, task.model, task.data)
                 except EdgekitError as error:
                     print(row, error, "|", flush=True)
                     continue
-                found = top1(pruned, judged_by)
+                found = task.score(pruned)
                 print(
                     row,
                     f"{record.facts['multiply-adds kept']:.3f} |"
                     f" {len(record.facts['blocks removed'])} | {record.facts['chosen']} |"
-                    f" {dense:.2f} | {found:.2f} | {dense - found:.2f} | {record.seconds:.0f} |",
+                    f" {dense:.4g} | {found:.4g} | {task.lost(dense, found):.3g} |"
+                    f" {record.seconds:.0f} |",
                     flush=True,
                 )
                 if given.out:
-                    graph.save(pruned, given.out / f"{name}-{criterion}-{keep:g}.onnx")
+                    graph.save(pruned, given.out / f"{task.name}-{criterion}-{keep:g}.onnx")
 
 
 def _pruned(step: passes.Prune, model: Model, data: Dataset) -> tuple[Model, StepRecord]:

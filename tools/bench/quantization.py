@@ -85,9 +85,13 @@ def main() -> None:
     for name, job in tomllib.loads(given.jobs.read_text(encoding="utf-8")).items():
         if given.only and name not in given.only:
             continue
+        calibration = calibrating(name, job, given, out)
+        theirs = quantized(name, others(given), calibration, out)
         for threads in given.threads:
-            forms = quantized(name, job, given, out, threads)
-            offered = judged(name, job, given.jobs.parent, forms, threads)
+            edgekit = [sys.executable, "-m", "edgekit", "quantize", "MODEL", "--data", "DATA"]
+            edgekit += ["--target", "x86", "--threads", str(threads), "--force", "-o", "OUT"]
+            ours = quantized(name, {"edgekit": edgekit}, calibration, out / f"threads-{threads}")
+            offered = judged(name, job, given.jobs.parent, [*ours, *theirs], threads)
             for tool in ("edgekit", *ORT, *(peer.partition("=")[0] for peer in given.peer)):
                 best.setdefault((tool, threads), []).append(offered.get(tool, 1.0))
     for (tool, threads), ratios in best.items():
@@ -95,34 +99,52 @@ def main() -> None:
         print(f"{tool}, {threads} threads: {speed:.3f} times fp32 over {len(ratios)} models")
 
 
-def quantized(
-    name: str, job: dict[str, str], given: argparse.Namespace, out: Path, threads: int
-) -> list[Form]:
-    """Run every tool; one that writes nothing is told with its last words."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrating:
+    """What every tool is given: a model and the samples to calibrate on."""
+
+    model: Path
+    samples: Path
+
+
+def calibrating(
+    name: str, job: dict[str, str], given: argparse.Namespace, out: Path
+) -> Calibrating:
+    """Write the first samples of the job's data, the model's inputs alone."""
     home = given.jobs.parent.resolve()
-    model, calibration = home / job["model"], out / f"{name}-calibration.npz"
+    model, samples = home / job["model"], out / f"{name}-calibration.npz"
     with np.load(home / job["data"]) as data:
         inputs = [spec.name for spec in graph.load(model).inputs]
-        np.savez(calibration, **{key: data[key][: given.samples] for key in inputs})
-    edgekit = [sys.executable, "-m", "edgekit", "quantize", "--target", "x86", "--force"]
-    edgekit += ["--threads", str(threads)]
+        np.savez(samples, **{key: data[key][: given.samples] for key in inputs})
+    return Calibrating(model=model, samples=samples)
+
+
+def others(given: argparse.Namespace) -> dict[str, list[str]]:
+    """Return the commands of all tools but edgekit, with MODEL, DATA and OUT to be filled in."""
     itself = [sys.executable, __file__, str(given.jobs), "--ort"]
-    tools = {
-        "edgekit": [*edgekit, str(model), "--data", str(calibration), "-o"],
-        **{tool: [*itself, tool, str(model), str(calibration)] for tool in ORT},
-    }
+    commands = {tool: [*itself, tool, "MODEL", "DATA", "OUT"] for tool in ORT}
     for peer in given.peer:
         tool, _, command = peer.partition("=")
-        tools[tool] = [*shlex.split(command), str(model), str(calibration)]
+        commands[tool] = [*shlex.split(command), "MODEL", "DATA", "OUT"]
+    return commands
+
+
+def quantized(
+    name: str, commands: dict[str, list[str]], calibration: Calibrating, out: Path
+) -> list[Form]:
+    """Run every tool; one that writes nothing is told with its last words."""
+    out.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "OLIVE_DISABLE_TELEMETRY": "1"}
     forms = []
-    for tool, command in tools.items():
-        file = out / f"{name}-{tool.replace(' ', '-')}-{threads}.onnx"
+    for tool, command in commands.items():
+        file = out / f"{name}-{tool.replace(' ', '-')}.onnx"
+        filled = {"MODEL": calibration.model, "DATA": calibration.samples, "OUT": file}
         log = file.with_suffix(".log")
-        code, seconds, peak = watched([*command, str(file)], environment, home, log)
+        argv = [str(filled.get(word, word)) for word in command]
+        code, seconds, peak = watched(argv, environment, calibration.model.parent, log)
         if code or not file.exists():
             words = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            print(f"| {name} | {threads} | {tool} | nothing: {(words or ['no words'])[-1][:120]} |")
+            print(f"| {name} | | {tool} | nothing: {(words or ['no words'])[-1][:120]} |")
             continue
         forms.append(Form(tool=tool, file=file, seconds=seconds, peak_bytes=peak))
     return forms
