@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edgekit.graph import Model
 from edgekit.passes.rounds import Round
 from edgekit.pruning import allocation
 from edgekit.pruning.budget import Cost, Counts, MeasuredTime, macs_cost, parameters_cost
-from edgekit.pruning.latencies import measured_latency
+from edgekit.pruning.constraints import Allowed, constrained
+from edgekit.pruning.coupling import ChannelGroup, Coupling
+from edgekit.pruning.latencies import liked, measured_latency
 
 if TYPE_CHECKING:
     from edgekit.passes.prune import Prune
@@ -35,6 +39,36 @@ def plan(asked: Prune, here: Round, seconds_of: SecondsOf) -> tuple[str, Counts]
     if table:
         return "by loss", allocation.by_loss(table, here.options, cost, here.limit)
     return "uniform", allocation.uniform(here.options, cost, here.limit)
+
+
+def options_for(
+    asked: Prune, coupling: Coupling, groups: Sequence[ChannelGroup], multiple: int, limit: float
+) -> list[Allowed]:
+    """Return the counts that each group may keep: whole blocks of the kernels where those will do.
+
+    Args:
+        asked: the pass.
+        coupling: of the model.
+        groups: none of them pinned.
+        multiple: the channel count that the target's kernels block by.
+        limit: what may be left, in the unit of the budget.
+
+    Raises:
+        UsageError: a layer that the user names is not there, or cannot be cut.
+    """
+
+    def counts(*, finer: bool) -> list[Allowed]:
+        found = liked(coupling, groups, multiple, finer=finer)
+        return constrained(coupling, groups, found, ignored=asked.ignore, ratios=asked.ratios)
+
+    if asked.ratios:
+        return counts(finer=True)
+    blocks = counts(finer=False)
+    if asked.max_latency_s:
+        return blocks
+    cost = _saved_cost(asked, coupling, groups)
+    least = np.array([row[-1] for row in blocks], np.int64)
+    return blocks if cost.total(least) <= limit else counts(finer=True)
 
 
 def other_plans(
@@ -65,4 +99,8 @@ def other_plans(
 def _cost(asked: Prune, here: Round, seconds_of: SecondsOf) -> Cost:
     if asked.max_latency_s:
         return measured_latency(here.coupling, here.survey.groups, here.options, seconds_of)
-    return (macs_cost if asked.keep_macs else parameters_cost)(here.coupling, here.survey.groups)
+    return _saved_cost(asked, here.coupling, here.survey.groups)
+
+
+def _saved_cost(asked: Prune, coupling: Coupling, groups: Sequence[ChannelGroup]) -> Cost:
+    return (macs_cost if asked.keep_macs else parameters_cost)(coupling, groups)

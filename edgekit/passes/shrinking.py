@@ -14,7 +14,7 @@ from edgekit.candidate import Skip
 from edgekit.errors import UnreachableError, UsageError
 from edgekit.graph import Model
 from edgekit.passes.contract import Context, Effort
-from edgekit.passes.plans import other_plans, plan
+from edgekit.passes.plans import options_for, other_plans, plan
 from edgekit.passes.rounds import Round, State
 from edgekit.passes.shortening import blocks_to_remove, blocks_to_try, removals
 from edgekit.pruning import allocation, criteria, schedule
@@ -22,12 +22,11 @@ from edgekit.pruning.analysis import couple
 from edgekit.pruning.attention import rotated
 from edgekit.pruning.blocks import Block, twins, without
 from edgekit.pruning.budget import Counts, macs_cost, parameters_cost
-from edgekit.pruning.constraints import Allowed, constrained
+from edgekit.pruning.constraints import Allowed
 from edgekit.pruning.coupling import ChannelGroup, Coupling
 from edgekit.pruning.criteria import Scores
 from edgekit.pruning.depth import outermost
 from edgekit.pruning.effects import effect
-from edgekit.pruning.latencies import liked
 from edgekit.pruning.merging import merged
 from edgekit.pruning.preparing import prepared
 from edgekit.pruning.reconstruction import reconstructed
@@ -243,13 +242,8 @@ class Shrinking:
         """Find out what must be known before more is removed."""
         coupling = self.coupled(state.model)
         groups = coupling.free
-        options = constrained(
-            coupling,
-            groups,
-            liked(coupling, groups, self.context.target.channel_multiple),
-            ignored=self.asked.ignore,
-            ratios=self.asked.ratios,
-        )
+        multiple = self.context.target.channel_multiple
+        options = options_for(self.asked, coupling, groups, multiple, limit)
         turned_groups = (group for group in groups if group.name in state.turned)
         in_order = {one.name: -np.arange(float(len(one.channels))) for one in turned_groups}
         return Round(

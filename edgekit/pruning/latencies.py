@@ -17,19 +17,22 @@ _FINER = 4
 """Kernels of matrix products block less coarsely than those of convolutions."""
 
 
-def liked(coupling: Coupling, groups: Sequence[ChannelGroup], multiple: int) -> list[Allowed]:
+def liked(
+    coupling: Coupling, groups: Sequence[ChannelGroup], multiple: int, *, finer: bool = False
+) -> list[Allowed]:
     """Return for each group the counts that it may keep, descending, all of them first.
 
     Args:
         coupling: of the model.
         groups: some of its groups.
         multiple: the channel count that the target's convolutions block by.
+        finer: see `allowed`.
     """
     kinds = {node.name: node.op_type for node in coupling.model.ir.graph}
     return [
-        allowed(len(group.channels), group.width, multiple)
+        allowed(len(group.channels), group.width, multiple, finer=finer)
         if kinds[group.nodes[0]] in _CONVOLUTIONS
-        else allowed(len(group.channels), 1, max(1, multiple // _FINER))
+        else allowed(len(group.channels), 1, max(1, multiple // _FINER), finer=finer)
         for group in groups
     ]
 

@@ -92,7 +92,7 @@ def listed(coupling: Coupling, multiple: int = 1, blocks: Sequence[Block] = ()) 
     """
     groups = coupling.groups
     macs, parameters = macs_cost(coupling, groups), parameters_cost(coupling, groups)
-    options = liked(coupling, groups, multiple)
+    options = liked(coupling, groups, multiple, finer=True)
     whole = dense(options)
     least = np.array(
         [
