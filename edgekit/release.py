@@ -185,7 +185,7 @@ def load(name_or_path: str | Path) -> ReleaseProfile:
         UsageError: unknown name, or a wrong file; the message has file, key, found and expected.
 
     >>> [step.name for step in load("quantize-only").steps]
-    ['simplify', 'quantize']
+    ['simplify', 'quantize', 'layout']
     """
     return configuration.load(ReleaseProfile, name_or_path, kind="profiles")
 

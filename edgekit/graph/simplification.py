@@ -11,6 +11,7 @@ from onnx_ir.passes import common
 
 from edgekit import native
 from edgekit.graph.folding import absorb_scalars, fold_affine, freeze_statistics
+from edgekit.graph.gates import gather_gates
 from edgekit.graph.parting import part_weights
 from edgekit.graph.reshaping import settle_reshapes, settle_sizes
 from edgekit.graph.surgery import constant_of, name_nodes
@@ -60,6 +61,7 @@ def simplify_in_place(model: ir.Model, opset: int) -> dict[str, Any]:
     folded = Counter(fold_affine(model.graph))
     folded.update(absorb_scalars(model.graph))
     _unwrap_softmax(model.graph)
+    gathered = gather_gates(model.graph)
     native.at("cleaning")
     ir.passes.Sequential(
         common.IdentityEliminationPass(),
@@ -79,6 +81,7 @@ def simplify_in_place(model: ir.Model, opset: int) -> dict[str, Any]:
     return {
         "folded into weights": dict(folded),
         "reshapes settled": settled,
+        "gates gathered": gathered,
         "nodes gone": dict(sorted((before - after).items())),
         "nodes new": dict(sorted((after - before).items())),
     }
