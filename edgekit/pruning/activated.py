@@ -27,8 +27,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
+from edgekit.layerwise.responses import RELU, Response
 from edgekit.pruning.fitting import Affine, Fit, Moments
-from edgekit.pruning.responses import RELU, Response
 from edgekit.pruning.ridge import Matrix
 
 Array = npt.NDArray[Any]

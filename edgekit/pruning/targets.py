@@ -15,9 +15,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from edgekit.layerwise.layers import Layer, computed_inputs
+from edgekit.layerwise.responses import Response, response_to
 from edgekit.pruning.cells import Cell
 from edgekit.pruning.normalization import Norm
-from edgekit.pruning.responses import Response, response_to
 
 Fittable = Layer | Cell | Norm
 Kept = Callable[[str, int], npt.NDArray[np.int64] | None]

@@ -2,8 +2,9 @@
 
 The float model and its int8 form go through the samples side by side, one stretch of nodes at a
 time (`edgekit.layerwise.stepwise`). Each layer reads what the int8 graph makes of the samples and
-should write what the float one does. So its bias makes up for the mean error of its own rounding
-and of everything before it, and its integers for the rest.
+should write what the float one does, as far as the activation behind it lets that through
+(`rows`). So its bias makes up for the mean error of its own rounding and of everything before it,
+and its integers for the rest.
 
 Sources: Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias
 Correction", section 4.2 and appendix D (empirical bias correction); Finkelstein et al. 2019,
@@ -16,24 +17,28 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx_ir as ir
 
 from edgekit import native
 from edgekit.dataset import Dataset
 from edgekit.graph import Model, file_size
 from edgekit.layerwise.columns import read_at, reads, some_positions, written_at
 from edgekit.layerwise.layers import Layer, layers_of
+from edgekit.layerwise.responses import Response, response_to
 from edgekit.layerwise.saving import saved
 from edgekit.layerwise.stepwise import Stepwise, side_by_side
 from edgekit.quantization.grid import QuantizedWeight
-from edgekit.quantization.moments import Moments
 from edgekit.quantization.places import Place
 from edgekit.quantization.plan import Fitted, Unit
 from edgekit.quantization.rounding import rounded, scales_of, toward
+from edgekit.quantization.rows import Rows
 
 Doubles = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
 
 SAMPLES = 512
 _TIMEOUT_S = 1800.0
@@ -43,6 +48,7 @@ _PRODUCTS = 10**10
 _LEAST_ROWS = 2048
 _MOST_WORK = 2 * 10**11
 _WORTH = 0.999
+_AIMS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +155,8 @@ def _fit_all(
         native.at(task.layer.node)
         place = Place.of(next(node for node in int8.graph if node.name == task.layer.node))
         if place is not None:
-            parts = _moments(exact, int8, task.layer, place)
-            fit, bias = _fit(task, place, *parts)
+            parts = _rows(exact, int8, task.layer, place)
+            fit, bias = _fit(task, _weight_of(exact, task.layer), place, *parts)
             place.take(fit, bias)
             if fit.weight is not None or fit.bias is not None:
                 found[task.unit] = fit
@@ -158,23 +164,50 @@ def _fit_all(
     return found
 
 
-def _moments(
-    exact: Stepwise, int8: Stepwise, layer: Layer, place: Place
-) -> tuple[Moments, Moments]:
-    """Return the moments of the samples to fit to, and of those held out."""
-    sizes = layer.groups, layer.outputs // layer.groups, layer.columns
-    parts = Moments.empty(*sizes), Moments.empty(*sizes)
+def _weight_of(exact: Stepwise, layer: Layer) -> Doubles:
+    """Return the float layer's weight, shape (groups, rows, columns)."""
+    stored = exact.graph.initializers[layer.weight].const_value
+    if stored is None:
+        raise TypeError(layer.weight)
+    matrix = layer.matrix(stored.numpy()).astype(np.float64)
+    return matrix.reshape(layer.groups, layer.outputs // layer.groups, -1)
+
+
+def _rows(exact: Stepwise, int8: Stepwise, layer: Layer, place: Place) -> tuple[Rows, Rows]:
+    """Return the positions to fit to, and those held out."""
     name = place.reads.name or ""
+    values = ir.convenience.create_value_mapping(exact.graph, include_subgraphs=False)
+    response = response_to(values[layer.output])
     int8.advance([name])
     exact.advance([layer.output])
     total = sum(part.size for part in int8.parts)
+    rows = layer.outputs // layer.groups
+    found: tuple[list[tuple[Floats, Floats]], ...] = ([], [])
     for part in int8.parts:
         data, wanted = int8.read(name, part), exact.read(layer.output, part)
         count = math.ceil(_rows_wanted(layer.columns) * part.size / total)
         at = some_positions(layer.node, part.number, reads(layer, data.shape), count)
-        x = read_at(layer, data, at).astype(np.float32, copy=False)
-        parts[part.held_out].add(x, written_at(layer, wanted, at).astype(np.float32, copy=False))
-    return parts
+        x, y = read_at(layer, data, at), written_at(layer, wanted, at)
+        y = y.reshape(len(at), layer.groups, rows).transpose(1, 0, 2)
+        found[part.held_out].append((_floats(x), _floats(y)))
+    return tuple(_joined(parts, layer, rows, response) for parts in found)  # type: ignore[return-value]  # two of them
+
+
+def _joined(
+    parts: list[tuple[Floats, Floats]], layer: Layer, rows: int, response: Response | None
+) -> Rows:
+    empty = [np.zeros((layer.groups, 0, columns), np.float32) for columns in (layer.columns, rows)]
+    x, y = (
+        np.concatenate([nothing, *each], axis=1)
+        for nothing, each in zip(
+            empty, zip(*parts, strict=True) if parts else ((), ()), strict=True
+        )
+    )
+    return Rows(x=x, y=y, response=response)
+
+
+def _floats(array: npt.NDArray[Any]) -> Floats:
+    return np.ascontiguousarray(array, dtype=np.float32)
 
 
 def _rows_wanted(columns: int) -> int:
@@ -182,31 +215,39 @@ def _rows_wanted(columns: int) -> int:
     return max(_LEAST_ROWS, min(_ROWS_A_COLUMN * columns, affordable))
 
 
-def _fit(task: Task, place: Place, moments: Moments, held_out: Moments) -> tuple[Fitted, Doubles]:
-    """Return the best of what can be done, and the bias that the layer had."""
+def _fit(
+    task: Task, weight: Doubles, place: Place, rows: Rows, held_out: Rows
+) -> tuple[Fitted, Doubles]:
+    """Return the best of what can be done, and the bias that the layer had.
+
+    Args:
+        task: the layer.
+        weight: of the float layer, shape (groups, rows, columns).
+        place: of its integers.
+        rows: to fit to.
+        held_out: to judge by.
+    """
     layer = task.layer
-    shape = layer.groups, layer.outputs // layer.groups
     scales = place.scale_values()
-    before = place.weight(task.axis)
-    weight = layer.matrix(before).reshape(*shape, -1).astype(np.float64)
+    before = layer.matrix(place.weight(task.axis)).reshape(weight.shape).astype(np.float64)
     bias = place.bias_values(layer.outputs)
-    least = held_out.error(weight, bias.reshape(shape))
+    given = bias.reshape(weight.shape[:2])
+    least = held_out.error(before, given)
     best = Fitted()
     if not held_out.count:
         return best, bias
     if task.has_bias:
-        corrected = moments.best_bias(weight)
-        error = held_out.error(weight, corrected)
+        corrected = rows.best_bias(before, given)
+        error = held_out.error(before, corrected)
         if error < least * _WORTH:
             least, best = error, Fitted(bias=corrected.reshape(-1))
     if task.bits is None or scales.ndim == 0:
         return best, bias
-    second, cross = moments.centred(None if task.has_bias else bias.reshape(shape))
-    wanted = toward(weight, second, cross)
+    wanted, second, shift = _aimed(weight, given, rows, fixed=not task.has_bias)
     chosen = scales_of(wanted, second, task.bits)
     integers = rounded(wanted, second, chosen, task.bits)
     real = integers * chosen[..., None]
-    corrected = moments.best_bias(real) if task.has_bias else bias.reshape(shape)
+    corrected = rows.best_bias(real, shift) if task.has_bias else given
     if held_out.error(real, corrected) < least * _WORTH:
         flat = integers.reshape(layer.outputs, -1)
         best = Fitted(
@@ -218,3 +259,24 @@ def _fit(task: Task, place: Place, moments: Moments, held_out: Moments) -> tuple
             bias=corrected.reshape(-1) if task.has_bias else None,
         )
     return best, bias
+
+
+def _aimed(
+    weight: Doubles, bias: Doubles, rows: Rows, *, fixed: bool
+) -> tuple[Doubles, Doubles, Doubles]:
+    """Return (weight to round, second moments by which to round it, bias to go with it).
+
+    Args:
+        weight: of the float layer.
+        bias: to start from.
+        rows: to fit to.
+        fixed: the bias stays.
+    """
+    found = weight
+    second = np.zeros(0)
+    for _ in range(_AIMS if rows.response else 1):
+        if not fixed:
+            bias = rows.best_bias(found, bias)
+        second, cross = rows.moments(rows.wanted(found, bias), bias if fixed else None)
+        found = toward(weight, second, cross)
+    return found, second, bias

@@ -6,9 +6,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from edgekit.layerwise.responses import RELU, Response, response_to
 from edgekit.pruning.activated import Rows, through_activation
 from edgekit.pruning.fitting import Moments, best_fit
-from edgekit.pruning.responses import RELU, Response, response_to
 
 X = np.linspace(-7, 7, 57, dtype=np.float32)
 

@@ -12,8 +12,8 @@ from edgekit.graph import load
 from edgekit.layerwise.batches import Batch, batches
 from edgekit.layerwise.layers import layers_of
 from edgekit.layerwise.stepwise import Stepwise
+from edgekit.layerwise.responses import RELU
 from edgekit.pruning.reconstruction import reconstructed
-from edgekit.pruning.responses import RELU
 from edgekit.pruning.targets import fitting_order
 
 WIDTH, INNER, LEFT = 6, 12, 5
