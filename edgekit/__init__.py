@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from edgekit.profiling import profile
     from edgekit.sample import demo_files
     from edgekit.single import prune, quantize
+    from edgekit.students import distill
 
 _HOME = {
     "EdgekitError": "edgekit.errors",
     "channel_groups": "edgekit.inspection",
     "check": "edgekit.checking",
     "demo_files": "edgekit.sample",
+    "distill": "edgekit.students",
     "gate": "edgekit.gating",
     "inspect": "edgekit.inspection",
     "load": "edgekit.graph",
@@ -38,6 +40,7 @@ __all__ = [
     "channel_groups",
     "check",
     "demo_files",
+    "distill",
     "gate",
     "inspect",
     "load",

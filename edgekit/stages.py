@@ -35,6 +35,7 @@ def context_of(job: Job, calibration: Dataset | None) -> Context:
         batch=job.running.batch,
         shapes=job.running.shapes,
         progress=job.progress,
+        original=job.model,
     )
 
 

@@ -23,6 +23,7 @@ COMMANDS = (
     "optimize",
     "prune",
     "quantize",
+    "distill",
     "profile",
     "gate",
     "verify",

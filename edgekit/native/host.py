@@ -34,6 +34,7 @@ def call(
     timeout_s: float = 120.0,
     memory_bytes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    place: Callable[[str], None] | None = None,
 ) -> T:
     """Return `function(*args)`, run in a fresh child process that cannot take this one down.
 
@@ -51,6 +52,7 @@ def call(
             `limits.MEMORY_BYTES`; `EDGEKIT_MEMORY_LIMIT` (e.g. `8GiB`) overrides it. A file that
             is mapped for reading does not count.
         progress: called with what the function reports through `native.report(done, total)`.
+        place: called with what the function says through `native.at`.
 
     Raises:
         EdgekitError: what the function raised itself.
@@ -83,7 +85,7 @@ def call(
             os.close(status_writer)
             os.close(noise_writer)
         _await_start(step, status)
-        _converse(line, request, end, progress)
+        _converse(line, request, end, _Listener(progress=progress, place=place))
     finally:
         if number is not None and end.code is None:
             WARM.kill(number)
@@ -106,6 +108,14 @@ class _Line:
         os.close(self.noise)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Listener:
+    """Who is told while the child works."""
+
+    progress: Callable[[int, int], None] | None
+    place: Callable[[str], None] | None
+
+
 def _await_start(step: str, status: int) -> None:
     ready, _, _ = select.select([status], [], [], _START_S)
     if not ready or not os.read(status, len(control.STARTED)):
@@ -121,7 +131,7 @@ def _converse(
     line: _Line,
     request: list[memoryview],
     end: Ending,
-    progress: Callable[[int, int], None] | None,
+    listener: _Listener,
 ) -> None:
     """Send the request and gather into `end` what comes back, until the child has ended."""
     deadline = time.monotonic() + end.timeout_s
@@ -131,7 +141,7 @@ def _converse(
             line.call.sendall(part)
     with selectors.DefaultSelector() as selector:
         for source, take in (
-            (line.call, lambda: _take_message(line.call, end, progress)),
+            (line.call, lambda: _take_message(line.call, end, listener)),
             (line.status, lambda: _take_status(line.status, end)),
             (line.noise, lambda: _take_noise(line.noise, end)),
         ):
@@ -147,9 +157,7 @@ def _converse(
                     selector.unregister(key.fileobj)
 
 
-def _take_message(
-    call_socket: socket.socket, end: Ending, progress: Callable[[int, int], None] | None
-) -> bool:
+def _take_message(call_socket: socket.socket, end: Ending, listener: _Listener) -> bool:
     """Hear one message; False when there will be no more (as the other two)."""
     try:
         kind, parts = wire.receive(call_socket)
@@ -161,8 +169,10 @@ def _take_message(
         kind, content = wire.FAILURE, (type(error).__name__, str(error))
     if kind != wire.PROGRESS:
         end.hear(kind, content)
-    elif progress is not None:
-        progress(*content)
+    elif listener.progress is not None:
+        listener.progress(*content)
+    if kind == wire.PLACE and listener.place is not None:
+        listener.place(*content)
     return True
 
 

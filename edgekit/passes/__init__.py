@@ -9,15 +9,18 @@ from typing import Any
 
 from edgekit.errors import UsageError
 from edgekit.passes.contract import Context, Effort, LatenciesOf, Outcome, Pass, Progress
+from edgekit.passes.finetune import Finetune
 from edgekit.passes.fp16 import Fp16
 from edgekit.passes.prune import Prune
 from edgekit.passes.quantize import Quantize
 from edgekit.passes.simplify import Simplify
+from edgekit.passes.student import Student
 
 __all__ = [
     "PASSES",
     "Context",
     "Effort",
+    "Finetune",
     "Fp16",
     "LatenciesOf",
     "Outcome",
@@ -26,11 +29,12 @@ __all__ = [
     "Prune",
     "Quantize",
     "Simplify",
+    "Student",
     "build",
     "find",
 ]
 
-PASSES: tuple[type[Pass], ...] = (Simplify, Prune, Quantize, Fp16)
+PASSES: tuple[type[Pass], ...] = (Simplify, Prune, Student, Finetune, Quantize, Fp16)
 
 
 def find(name: str) -> type[Pass]:

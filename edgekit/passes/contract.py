@@ -41,6 +41,7 @@ class Context:
         workspace: a private folder for temporary files, removed when the job ends.
         threads, batch, shapes: how the model will be run; part of what pays and what does not.
         progress: tells the user what is going on.
+        original: the model that all steps started from; None where it is not known.
     """
 
     target: Target
@@ -51,6 +52,7 @@ class Context:
     batch: int = 1
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     progress: Progress = lambda _what, _done, _total: None
+    original: Model | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,105 @@
+"""`edgekit distill`: a smaller model that has learnt a larger one's answers, as a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import rich_click as click
+
+from edgekit.cli import options
+
+
+@click.command("distill")
+@click.option(
+    "--teacher",
+    "teachers",
+    multiple=True,
+    metavar="A.onnx",
+    help="A model that answers. Repeatable: several teach together.",
+)
+@click.option(
+    "--student",
+    metavar="S",
+    help="What learns: an ONNX file; auto, pruned from the first teacher; module:callable.",
+)
+@click.option(
+    "--keep-macs", type=float, metavar="SHARE", help="Share of multiply-adds that auto keeps."
+)
+@click.option(
+    "--data",
+    metavar="DATA",
+    help="Samples to learn from: .npz, folder of .npz or of images, module:callable.",
+)
+@click.option("--epochs", type=float, default=0.0, metavar="N", help="How often all are seen.")
+@click.option("--minutes", type=float, default=0.0, metavar="N", help="Longest time of it all.")
+@click.option(
+    "--learning-rate", type=float, default=0.0, metavar="R", help="Found by trying if not given."
+)
+@click.option("--batch", type=int, default=0, metavar="N", help="Samples a step.")
+@click.option(
+    "--loss",
+    type=click.Choice(["auto", "mse", "kl"]),
+    default="auto",
+    show_default=True,
+    help="Of each output; auto: kl of probabilities, else mse.",
+)
+@click.option("--temperature", type=float, default=2.0, show_default=True, help="Of kl.")
+@click.option(
+    "--labels", type=float, default=0.0, metavar="SHARE", help="Of the loss that labels have."
+)
+@click.option(
+    "--combine",
+    "combination",
+    type=click.Choice(["mean", "confidence"]),
+    default="mean",
+    show_default=True,
+    help="How several teachers answer as one.",
+)
+@click.option(
+    "--weight",
+    "teacher_weights",
+    type=float,
+    multiple=True,
+    metavar="W",
+    help="Of a teacher in the mean; one a teacher, in their order.",
+)
+@click.option("--no-augment", is_flag=True, help="Show images as they are only.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn.")
+@options.shapes
+@options.output_file
+@options.force
+def command(
+    *,
+    teachers: tuple[str, ...],
+    student: str | None,
+    keep_macs: float | None,
+    data: str | None,
+    no_augment: bool,
+    shapes: tuple[str, ...],
+    output: str | None,
+    force: bool,
+    **recipe: Any,
+) -> int:
+    """Teach a smaller model the answers of one or several, from unlabelled data.
+
+    A run that was ended goes on where it was when it is started again. Exit code 3: the student
+    came no nearer to its teachers than it was; OUT is the student as it began.
+    """
+    from edgekit.cli import terminal
+    from edgekit.students import distill
+
+    written = options.required(output, "-o")
+    with terminal.progress() as report:
+        record = distill(
+            teachers,
+            student=options.required(student, "--student"),
+            keep_macs=keep_macs,
+            data=options.required(data, "--data"),
+            out=written,
+            augment=not no_augment,
+            shapes=options.read_shapes(shapes),
+            force=force,
+            progress=report,
+            **recipe,
+        )
+    return terminal.show_learnt(record, teachers[0], written)

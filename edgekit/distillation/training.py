@@ -1,0 +1,275 @@
+"""A student is trained, in a native child: from its start to the best that held-out samples show.
+
+All that is drawn follows from the seed and the number of the epoch, so that a training that was
+ended goes on from its last checkpoint to the very weights it would have come to.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+import torch
+
+from edgekit import native
+from edgekit.distillation import checkpoint
+from edgekit.distillation.checkpoint import Arrays
+from edgekit.distillation.learner import Learner
+from edgekit.distillation.lesson import Course, Lesson
+from edgekit.distillation.objective import Objective
+from edgekit.distillation.outcome import Assignment, Learned
+from edgekit.interpreter.network import Network
+
+_CHECKS = 20
+_PATIENCE = 6
+_WARMUP = 0.05
+_LONGEST_WARMUP = 200
+_LAST_RATE = 0.01
+_RATES = (1e-4, 3e-4, 1e-3, 3e-3)
+_TRIAL_STEPS = (10, 60)
+_TRIAL_SHARE = 0.02
+_JUDGED_IN_TRIALS = 1024
+_MEAN_OVER = 0.05
+_TIME_USED = 0.9
+_SAVED_EVERY_S = 30.0
+_REPORTED_EVERY_S = 0.5
+_MOST_EPOCHS = 200
+
+
+def train(assignment: Assignment) -> Learned:
+    """Train the student of an assignment; runs in a native child.
+
+    Raises:
+        ModelError: an operator is not covered.
+    """
+    torch.set_num_threads(os.cpu_count() or 1)
+    learner = Learner(Network(ir.load(assignment.student)), assignment.names)
+    return _Training(assignment, learner).done()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Progress:
+    """How far it is; what a checkpoint holds beside the weights.
+
+    Attributes:
+        total: steps in all.
+        rate: largest learning rate.
+        start, best: distance of held-out answers at the start, and the least since.
+        best_step: where that was; 0 is the start.
+        since: checks since the best.
+        spent: seconds.
+    """
+
+    step: int = 0
+    total: int = 0
+    rate: float = 0.0
+    start: float = math.inf
+    start_alike: float | None = None
+    best: float = math.inf
+    best_alike: float | None = None
+    best_step: int = 0
+    since: int = 0
+    spent: float = 0.0
+    history: list[tuple[int, float, float]] = field(default_factory=list)
+
+
+class _Training:
+    def __init__(self, assignment: Assignment, learner: Learner) -> None:
+        self._given = assignment
+        self._recipe = assignment.recipe
+        self._learner = learner
+        self._course = Course(assignment)
+        self._objective = Objective(assignment.lessons.outputs, assignment.recipe)
+        self._outputs = list(assignment.lessons.outputs)
+        self._file = assignment.folder / "checkpoint.npz"
+        self._at = _Progress()
+        self._best: Arrays = {}
+        self._loss = math.nan
+
+    def done(self) -> Learned:
+        """Train to the end, or on from where it was left."""
+        self._clock = time.monotonic()
+        if not self._resumed():
+            self._plan()
+            self._save()
+        self._learn()
+        self._save()
+        at = self._at
+        return Learned(
+            weights=self._best if at.best_step else {},
+            start=at.start,
+            best=at.best,
+            start_alike=at.start_alike,
+            best_alike=at.best_alike,
+            rate=at.rate,
+            steps=at.step,
+            epochs=at.step / self._course.steps,
+            samples=at.step * self._course.size,
+            history=tuple(at.history),
+        )
+
+    def _plan(self) -> None:
+        """Judge the start, choose the learning rate, and how many steps there are."""
+        native.at("judging the student as it is")
+        at = self._at
+        at.start, at.start_alike = self._judge()
+        at.best, at.best_alike = at.start, at.start_alike
+        self._best = {name: value.numpy().copy() for name, value in self._learner.mean.items()}
+        allowed = self._given.seconds
+        most = self._recipe.epochs or (
+            _MOST_EPOCHS if allowed else self._recipe.passes_over(len(self._given.train))
+        )
+        at.total = max(round(most * self._course.steps), 1)
+        each = self._timed_step()
+        if allowed:
+            at.total = max(min(at.total, self._fitting(allowed, each)), 1)
+        at.rate = self._recipe.learning_rate or self._found_rate()
+        if allowed:
+            at.total = max(min(at.total, self._fitting(allowed, each)), 1)
+
+    def _fitting(self, allowed: float, each: float) -> int:
+        return int(_TIME_USED * (allowed - self._spent()) / each)
+
+    def _timed_step(self) -> float:
+        """Return the seconds of a step, and of its share of the checks."""
+        lessons = self._course.lessons(0)
+        first = next(lessons)
+        self._step(first, 0.0, 1.0)
+        started = time.monotonic()
+        for _ in range(3):
+            self._step(first, 0.0, 1.0)
+        each = (time.monotonic() - started) / 3
+        self._learner.begin()
+        return each
+
+    def _found_rate(self) -> float:
+        """Return the learning rate whose short training ends nearest to the teachers."""
+        least, most = _TRIAL_STEPS
+        steps = int(min(max(self._at.total * _TRIAL_SHARE, least), most))
+        lessons = [lesson for lesson, _ in zip(self._course.lessons(0), range(steps), strict=False)]
+        best, found = math.inf, _RATES[0]
+        for rate in _RATES:
+            native.at(f"trying learning rate {rate:g}")
+            self._learner.begin()
+            for step in range(steps):
+                size = _scheduled(step, steps, rate)
+                self._step(lessons[step % len(lessons)], size, 0.8)
+            distance, _ = self._judge(_JUDGED_IN_TRIALS)
+            if distance < best:
+                best, found = distance, rate
+        self._learner.begin()
+        return found
+
+    def _learn(self) -> None:
+        at = self._at
+        every = max(at.total // _CHECKS, 1)
+        horizon = max(at.total * _MEAN_OVER, 5.0)
+        saved = told = time.monotonic()
+        while at.step < at.total and not self._over():
+            skipped = at.step % self._course.steps
+            for lesson in self._course.lessons(at.step // self._course.steps, skipped):
+                decay = min(1 - 1 / horizon, (1 + at.step) / (10 + at.step))
+                loss = self._step(lesson, _scheduled(at.step, at.total, at.rate), decay)
+                self._loss = loss if math.isnan(self._loss) else 0.98 * self._loss + 0.02 * loss
+                at.step += 1
+                if at.step % every == 0 or at.step == at.total:
+                    self._check()
+                now = time.monotonic()
+                if now - told > _REPORTED_EVERY_S or at.step == at.total:
+                    native.report(at.step, at.total)
+                    told = now
+                if now - saved > _SAVED_EVERY_S:
+                    self._save()
+                    saved = now
+                if at.step >= at.total or self._over():
+                    break
+
+    def _over(self) -> bool:
+        """Say whether nothing better is to be expected, or time is up."""
+        at = self._at
+        late = bool(self._given.seconds) and self._spent() > self._given.seconds
+        diverged = bool(at.history) and not math.isfinite(self._loss)
+        return late or diverged or at.since >= _PATIENCE
+
+    def _check(self) -> None:
+        """Judge by held-out samples, and keep what is best."""
+        at = self._at
+        distance, alike = self._judge()
+        at.history.append((at.step, self._loss, distance))
+        if distance < at.best:
+            at.best, at.best_alike, at.best_step, at.since = distance, alike, at.step, 0
+            self._best = {name: value.numpy().copy() for name, value in self._learner.mean.items()}
+        else:
+            at.since += 1
+        left = self._spent() * (at.total - at.step) / max(at.step, 1) / 60
+        native.at(
+            f"epoch {at.step / self._course.steps:.1f} of {at.total / self._course.steps:.1f},"
+            f" loss {self._loss:.4f}, held-out {distance:.4f} (start {at.start:.4f}),"
+            f" {left:.0f} min left"
+        )
+
+    def _step(self, lesson: Lesson, rate: float, decay: float) -> float:
+        total = 0.0
+        for part in lesson.parts:
+            found = self._learner.run(part.feeds, self._outputs)
+            distance = self._objective.distance(found, part.wanted)
+            loss = self._objective.with_labels(distance, found, part.labels) * part.share
+            loss.backward()
+            total += float(loss.detach())
+        self._learner.follow(rate, decay)
+        return total
+
+    def _judge(self, most: int = 0) -> tuple[float, float | None]:
+        """Return how far held-out answers of the mean weights are off, and how many are alike."""
+        distance, alike, count = 0.0, 0, 0
+        classes = True
+        for part in self._course.held(most):
+            found = self._learner.judged(part.feeds, self._outputs)
+            distance += float(self._objective.distance(found, part.wanted)) * part.count
+            same = self._objective.alike(found, part.wanted)
+            classes = classes and same is not None
+            alike += same or 0
+            count += part.count
+        distance /= max(count, 1)
+        return (
+            distance if math.isfinite(distance) else math.inf,
+            alike / max(count, 1) if classes else None,
+        )
+
+    def _spent(self) -> float:
+        return self._at.spent + time.monotonic() - self._clock
+
+    def _save(self) -> None:
+        at = self._at
+        at.spent, self._clock = self._spent(), time.monotonic()
+        arrays = {**self._learner.state(), **{f"best/{k}": v for k, v in self._best.items()}}
+        facts = {name: getattr(at, name) for name in _Progress.__slots__} | {"loss": self._loss}
+        checkpoint.write(self._file, arrays, facts)
+
+    def _resumed(self) -> bool:
+        found = checkpoint.read(self._file)
+        if found is None:
+            return False
+        arrays, facts = found
+        self._loss = facts.pop("loss")
+        facts["history"] = [tuple(one) for one in facts["history"]]
+        self._at = _Progress(**facts)
+        self._learner.restore(arrays)
+        self._best = {
+            name.removeprefix("best/"): value
+            for name, value in arrays.items()
+            if name.startswith("best/")
+        }
+        return True
+
+
+def _scheduled(step: int, total: int, peak: float) -> float:
+    """Return the learning rate: up in a line, then down by a cosine (Loshchilov & Hutter 2017)."""
+    warmup = min(max(int(total * _WARMUP), 1), _LONGEST_WARMUP)
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    way = (step - warmup) / max(total - warmup, 1)
+    return peak * (_LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * way)))

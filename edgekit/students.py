@@ -1,0 +1,179 @@
+"""`edgekit.distill`: a smaller model learns to take the place of one or several."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from edgekit import graph, passes
+from edgekit.candidate import StepRecord
+from edgekit.dataset import Dataset, open_data
+from edgekit.distillation.distilling import taught
+from edgekit.distillation.exporting import exported
+from edgekit.distillation.recipe import Combination, Loss, Recipe
+from edgekit.errors import ModelError, UsageError
+from edgekit.graph import Model
+from edgekit.interpreter.extra import require_torch
+from edgekit.job import (
+    Conditions,
+    Job,
+    check_batch_axis,
+    check_file_out,
+    open_job,
+    silent,
+)
+from edgekit.passes import Progress
+from edgekit.placement import local_target
+from edgekit.pruning.selection import check_share
+from edgekit.reference import is_reference
+from edgekit.stages import apply, context_of
+
+AUTO = "auto"
+
+
+def distill(
+    teacher: str | Path | Sequence[str | Path],
+    *,
+    student: str | Path,
+    data: str | Path,
+    out: str | Path,
+    keep_macs: float | None = None,
+    epochs: float = 0.0,
+    minutes: float = 0.0,
+    learning_rate: float = 0.0,
+    batch: int = 0,
+    loss: Loss = "auto",
+    temperature: float = 2.0,
+    labels: float = 0.0,
+    combination: Combination = "mean",
+    teacher_weights: Sequence[float] = (),
+    augment: bool = True,
+    seed: int = 0,
+    shapes: dict[str, tuple[int, ...]] | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> StepRecord:
+    """Write a student that has learnt to answer as its teachers do, from unlabelled samples.
+
+    A tenth of the samples, by hash, is held out: the weights that come nearest to the teachers'
+    answers on it are kept. Where none come nearer than the start, the student is written as it
+    was, and the record says `changed=False`. A training that was ended goes on where it was when
+    the same call is made again; what it needs for that lies in `OUT.training` until it is done.
+
+    Args:
+        teacher: path of an ONNX file, or several; `data` has the names of the first one's inputs.
+        student: path of an ONNX file whose weights are trained; `auto`, derived from the first
+            teacher by pruning it to `keep_macs`; or `module:callable` that returns a torch module.
+        data: samples; labels are looked at only where `labels` is above 0.
+        out: file to write.
+        keep_macs: share of the first teacher's multiply-adds that an `auto` student keeps.
+        epochs: how often all samples are seen; 0: as suits their number, or `minutes`.
+        minutes: longest time for all of it; 0: no limit.
+        learning_rate: largest one; 0: found by short trials.
+        batch: samples a step; 0: by the size of a sample.
+        loss: `mse`, `kl`, or `auto`; see `edgekit.distillation.recipe.Recipe`.
+        temperature: that softens the classes of `kl`.
+        labels: share of the loss that labels have, 0 to 1.
+        combination: of several teachers' answers: `mean`, or `confidence`.
+        teacher_weights: in the mean, one a teacher.
+        augment: images are shifted, and mirrored where that leaves the teachers' answers.
+        seed: of all that is drawn.
+        shapes: shapes of inputs with dynamic axes.
+        force: replace a file that exists.
+        progress: called with (what is being done, done so far, in all).
+
+    Returns:
+        how near the student came, and by what.
+
+    Raises:
+        EdgekitError: bad input, torch is not installed, or `out` cannot be written.
+    """
+    require_torch("distill")
+    started = time.monotonic()
+    recipe = Recipe(
+        epochs=epochs,
+        minutes=minutes,
+        learning_rate=learning_rate,
+        batch=batch,
+        loss=loss,
+        temperature=temperature,
+        labels=labels,
+        combination=combination,
+        teacher_weights=tuple(teacher_weights),
+        augment=augment,
+        seed=seed,
+    )
+    files = [teacher] if isinstance(teacher, str | Path) else list(teacher)
+    _check_call(files, str(student), keep_macs)
+    written = Path(out)
+    check_file_out(written, force=force)
+    progress("checking the models", 0, 0)
+    teachers = [graph.load(file) for file in files]
+    progress("checking the data", 0, 0)
+    samples = open_data(data, teachers[0])
+    check_batch_axis(teachers[0], samples)
+    conditions = Conditions(device=None, threads=1, batch=1, shapes=shapes, progress=progress)
+    folder = written.with_name(f"{written.name}.training")
+    with open_job(Path(files[0]), teachers[0], local_target(), conditions, data=samples) as job:
+        start, derived = _start(str(student), keep_macs, job, samples, folder)
+        found = taught(start, teachers, samples, folder, recipe, progress=progress)
+        graph.save(found.model, written)
+    shutil.rmtree(folder, ignore_errors=True)
+    return StepRecord(
+        name="distill",
+        params={"student": str(student), "keep_macs": keep_macs, **asdict(recipe)},
+        changed=found.better,
+        facts={**derived, **found.facts},
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def _check_call(files: Sequence[str | Path], student: str, keep_macs: float | None) -> None:
+    if not files:
+        raise UsageError("no teacher", where="--teacher", remedy="name one or several ONNX files")
+    if keep_macs is not None:
+        check_share(keep_macs, where="--keep-macs")
+    if (student == AUTO) != (keep_macs is not None):
+        raise UsageError(
+            "goes with --student auto, and with that alone",
+            where="--keep-macs",
+            found=f"--student {student}" + (f" --keep-macs {keep_macs:g}" if keep_macs else ""),
+            remedy="say how much an auto student keeps, e.g. --keep-macs 0.25",
+        )
+
+
+def _start(
+    student: str, keep_macs: float | None, job: Job, data: Dataset, folder: Path
+) -> tuple[Model, dict[str, object]]:
+    """Return the student before it learns, and what is to be told of how it was derived."""
+    context = context_of(job, data)
+    if student != AUTO:
+        if is_reference(student) and not Path(student).exists():
+            job.progress("exporting the student", 0, 0)
+            loaded = exported(student, job.model, data, job.workspace)
+        else:
+            loaded = graph.load(student)
+        simplified, _record = apply(passes.Simplify(), loaded, context)
+        return simplified, {}
+    file = folder / "derived.onnx"
+    told = f"{graph.file_sha256(job.file)} {keep_macs} {data.source} {len(data)}"
+    key, known = hashlib.sha256(told.encode()).hexdigest(), folder / "derived.key"
+    if known.is_file() and known.read_text() == key and file.is_file():
+        return graph.load(file), {}
+    simplified, _record = apply(passes.Simplify(), job.model, context)
+    pruned, record = apply(passes.build("prune", {"keep_macs": keep_macs}), simplified, context)
+    if not record.changed:
+        raise ModelError(
+            "nothing of it can be pruned",
+            where=job.model.name,
+            remedy=f"`edgekit inspect {job.file} --groups` says why; name a student of your own",
+        )
+    folder.mkdir(exist_ok=True)
+    graph.save(pruned, file)
+    known.write_text(key)
+    told_facts = ("multiply-adds kept", "parameters kept", "blocks removed")
+    return graph.load(file), {name: record.facts[name] for name in told_facts}

@@ -1,0 +1,92 @@
+"""All of it, through the native door."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgekit import graph
+from edgekit.cli.main import cli
+from edgekit.distillation import distilling
+from edgekit.distillation.recipe import Recipe
+from edgekit.errors import EdgekitError, MissingExtraError, ModelError
+from edgekit.interpreter import extra
+
+
+@pytest.fixture
+def files(teacher, student, data, tmp_path):
+    graph.save(teacher, tmp_path / "teacher.onnx")
+    graph.save(student, tmp_path / "student.onnx")
+    return tmp_path
+
+
+def distil(files, *more, teacher="teacher.onnx", student="student.onnx", data="data.npz"):
+    """Run `edgekit distill` and return its exit code, or raise what it would say."""
+    line = [
+        "distill",
+        "--teacher",
+        files / teacher,
+        "--data",
+        files / data,
+        "-o",
+        files / "out.onnx",
+    ]
+    line += ["--student", student if ":" in student or student == "auto" else files / student]
+    return cli.main(args=[*map(str, line), *more], standalone_mode=False)
+
+
+def test_the_graph_keeps_its_nodes_and_gets_new_weights(files, student):
+    pytest.importorskip("torch")
+    assert distil(files, "--epochs", "4", "--learning-rate", "3e-3", "--batch", "16") == 0
+    made = graph.load(files / "out.onnx")
+    assert [node.op_type for node in made.ir.graph] == [node.op_type for node in student.ir.graph]
+    weights = made.ir.graph.initializers
+    assert weights.keys() == student.ir.graph.initializers.keys()
+    before = student.ir.graph.initializers["w1"].const_value.numpy()
+    assert not np.allclose(weights["w1"].const_value.numpy(), before)
+    assert not (files / "out.onnx.training").exists()
+
+
+def test_a_bad_learning_rate_is_rolled_back_and_said(files, capsys):
+    pytest.importorskip("torch")
+    code = distil(files, "--epochs", "1", "--learning-rate", "1e6", "--no-augment")
+    assert code == 3
+    assert "rolled back: held-out answers came no nearer" in capsys.readouterr().err
+    assert (files / "out.onnx").exists()
+
+
+def test_a_call_that_makes_no_sense_is_one_line(files, make, monkeypatch):
+    graph.save(make(6, 1, classes=7), files / "other.onnx")
+    np.savez(files / "empty.npz", x=np.zeros((0, 1, 16, 16), "f4"))
+    pytest.importorskip("torch")
+    for more, given, message in (
+        ([], {"student": "other.onnx"}, "teacher and student have different outputs"),
+        ([], {"data": "empty.npz"}, "holds no samples"),
+        (["--keep-macs", "0.5"], {}, "goes with --student auto, and with that alone"),
+        ([], {"student": "auto"}, "say how much an auto student keeps"),
+        (["--labels", "2"], {}, "labels: out of range"),
+        (["--weight", "1", "--weight", "2"], {}, "not one weight a teacher"),
+        ([], {"student": "nowhere:made"}, "cannot find 'nowhere:made'"),
+    ):
+        with pytest.raises(EdgekitError, match=message) as caught:
+            distil(files, *more, **given)
+        assert caught.value.exit_code == 2
+        assert "\n" not in str(caught.value)
+    monkeypatch.setattr(extra.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match=r"distill: needs torch.*edgekit-sdk\[train\]"):
+        distil(files)
+
+
+def test_operators_that_are_not_covered_are_named(student, teacher, data, tmp_path):
+    pytest.importorskip("torch")
+    edited = student.editable()
+    next(node for node in edited.graph if node.op_type == "Relu").op_type = "Celu"
+    with pytest.raises(ModelError, match=r"torch cannot run here \(found Celu \(1\)\)"):
+        distilling.taught(
+            replace(student, ir=edited),
+            [teacher],
+            data,
+            tmp_path / "work",
+            Recipe(),
+            progress=lambda *_: None,
+        )
