@@ -19,25 +19,49 @@ _LEAST_OPSET = 13
 _RANK = 4
 
 
-def spread_gates(model: Model) -> tuple[Model, tuple[str, ...]]:
-    """Return the model with its gates spread over the images that they scale.
+def spread_gates(model: Model) -> list[tuple[Model, tuple[str, ...]]]:
+    """Return the model with its gates spread over the images that they scale, in several ways.
 
     Left alone are gates over images of a size that is not fixed, and those between integers.
 
     Returns:
-        the model; the names of the products, none where it is the model itself.
+        the model with the gates of the smallest images spread, with those of the next larger ones
+        as well, and so on to all, each with the names of the products; empty without a gate.
 
     Raises:
         ModelError: shape inference fails.
     """
     products = [node for node in model.ir.graph if node.op_type == "Mul" and not node.domain]
     if model.opset < _LEAST_OPSET or not products:
-        return model, ()
-    graph = infer_shapes(model).editable()
+        return []
+    inferred = infer_shapes(model)
+    gates = (_gate(node) for node in inferred.ir.graph)
+    sizes = sorted({gate[1] * gate[2] for gate in gates if gate is not None})
+    return [_spread_up_to(size, inferred) for size in sizes]
+
+
+def gather_gates(graph: ir.Graph) -> int:
+    """Undo `spread_gates` in place, wherever it was done; return how many gates there were."""
+    gathered = 0
+    for node in list(graph):
+        gate = node.inputs[0] if node.inputs else None
+        uses = tuple(node.outputs[0].uses())
+        if not _spreads(node) or gate is None or not uses or node.outputs[0].is_graph_output():
+            continue
+        if all(use.node.op_type == "Mul" and not use.node.domain for use in uses):
+            for use in uses:
+                use.node.replace_input_with(use.idx, gate)
+            graph.remove(node, safe=True)
+            gathered += 1
+    return gathered
+
+
+def _spread_up_to(pixels: int, model: Model) -> tuple[Model, tuple[str, ...]]:
+    graph = model.editable()
     spread = []
     for node in list(graph.graph):
         found = _gate(node)
-        if found is None:
+        if found is None or found[1] * found[2] > pixels:
             continue
         at, height, width = found
         gate, image = node.inputs[at], node.inputs[1 - at]
@@ -62,25 +86,7 @@ def spread_gates(model: Model) -> tuple[Model, tuple[str, ...]]:
         graph.graph.insert_before(node, resize)
         node.replace_input_with(at, output)
         spread.append(node.name or "")
-    if not spread:
-        return model, ()
     return Model(ir=graph, name=model.name), tuple(spread)
-
-
-def gather_gates(graph: ir.Graph) -> int:
-    """Undo `spread_gates` in place, wherever it was done; return how many gates there were."""
-    gathered = 0
-    for node in list(graph):
-        gate = node.inputs[0] if node.inputs else None
-        uses = tuple(node.outputs[0].uses())
-        if not _spreads(node) or gate is None or not uses or node.outputs[0].is_graph_output():
-            continue
-        if all(use.node.op_type == "Mul" and not use.node.domain for use in uses):
-            for use in uses:
-                use.node.replace_input_with(use.idx, gate)
-            graph.remove(node, safe=True)
-            gathered += 1
-    return gathered
 
 
 def _gate(node: ir.Node) -> tuple[int, int, int] | None:

@@ -1,5 +1,8 @@
+import dataclasses
+
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -89,6 +92,29 @@ def test_nothing_else_is_touched(tmp_path, options):
     outcome = passes.Layout().apply(model, context(tmp_path, 0.5))
     assert outcome.model is model
     assert outcome.skipped == ()
+
+
+def test_only_gates_of_small_images_are_spread_where_that_is_fastest(tmp_path):
+    two = gated(tmp_path).editable()
+    image = two.graph.outputs[0]
+    pool = ir.node("MaxPool", [image], {"kernel_shape": [2, 2], "strides": [2, 2]}, name="half")
+    gate = ir.node("GlobalAveragePool", [pool.outputs[0]], name="pool2")
+    scale = ir.node("Mul", [pool.outputs[0], gate.outputs[0]], name="small")
+    two.graph.extend([pool, gate, scale])
+    scale.outputs[0].name, scale.outputs[0].dtype = "z", ir.DataType.FLOAT
+    two.graph.outputs[0] = scale.outputs[0]
+    surroundings = context(tmp_path, None)
+
+    def latencies_of(models, _effort):
+        resizes = [operators(one).count("Resize") for one in models]
+        assert resizes == [0, 1, 2]
+        values = [{0: 1e-3, 1: 0.8e-3, 2: 0.9e-3}[count] for count in resizes]
+        return [Interval(low=v, value=v, high=v, confidence=0.95) for v in values]
+
+    surroundings = dataclasses.replace(surroundings, latencies_of=latencies_of)
+    outcome = passes.Layout().apply(graph.Model(ir=two, name="two"), surroundings)
+    assert outcome.facts["gates spread"] == ["small"]
+    assert outcome.facts["latency ratio"] == pytest.approx(0.8)
 
 
 def test_simplify_gathers_what_was_spread(tmp_path):

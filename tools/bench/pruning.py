@@ -74,7 +74,8 @@ def _pruned(step: passes.Prune, model: Model, data: Dataset) -> tuple[Model, Ste
     with open_job(Path(model.name), model, targets.load("x86"), conditions, data=data) as job:
         context = context_of(job, data)
         simplified, _record = apply(passes.Simplify(), model, context)
-        result, record = apply(step, simplified, context)
+        pruned, record = apply(step, simplified, context)
+        result, _record = apply(passes.Layout(), pruned, context)
     return result, record
 
 
