@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import onnx_ir as ir
@@ -13,7 +14,7 @@ from edgekit.graph.surgery import constant_of
 from edgekit.quantization.calibration import Calibration
 from edgekit.quantization.observation import observed
 from edgekit.quantization.plan import CONVOLUTIONS, WEIGHTED, QuantizationPlan, Unit
-from edgekit.quantization.ranges import Method, Range, Reach, range_of
+from edgekit.quantization.ranges import Method, Reach, ranges_of
 from edgekit.quantization.units import units_of, weight_of
 
 
@@ -45,12 +46,23 @@ def plan_of(
     method: Method = "auto",
     symmetric: bool = False,
 ) -> QuantizationPlan:
-    """Return the plan for `graph`.
+    """Return the plan for `graph` by one method, see `plans_of`."""
+    return plans_of(graph, calibration, (method,), symmetric=symmetric)[method]
+
+
+def plans_of(
+    graph: ir.Graph,
+    calibration: Calibration,
+    methods: Sequence[Method],
+    *,
+    symmetric: bool = False,
+) -> dict[Method, QuantizationPlan]:
+    """Return the plan for `graph` by each method; only their ranges differ.
 
     Args:
         graph: the one that was calibrated.
         calibration: of what `observer_of` names.
-        method: how ranges are chosen.
+        methods: how ranges are chosen.
         symmetric: the target's grids are symmetric; part of a range's error.
     """
     found, skips = units_of(graph)
@@ -65,25 +77,29 @@ def plan_of(
             units.append(unit)
     values = values_of(graph)
     names = dict.fromkeys(name for unit in units for name in unit.tensors)
-    ranges: dict[str, Range] = {}
-    for name in names:
-        ranges[name] = range_of(
+    ranges = {
+        name: ranges_of(
             calibration.histograms[name],
-            method=method,
+            methods,
             symmetric=symmetric,
             reach=_reach_of(values[name]),
         )
+        for name in names
+    }
     by_output = {node.outputs[0].name: node for node in graph if node.outputs}
     counted = tuple(
         replace(unit, macs=_macs_of(unit, by_output[unit.node], calibration)) for unit in units
     )
     means = {name: calibration.mean_of(name) for name in calibration.sums}
-    return QuantizationPlan(
-        ranges=ranges,
-        means={name: mean for name, mean in means.items() if mean is not None},
-        units=counted,
-        skips=tuple(refused),
-    )
+    return {
+        method: QuantizationPlan(
+            ranges={name: by_method[method] for name, by_method in ranges.items()},
+            means={name: mean for name, mean in means.items() if mean is not None},
+            units=counted,
+            skips=tuple(refused),
+        )
+        for method in methods
+    }
 
 
 def values_of(graph: ir.Graph) -> dict[str, ir.Value]:

@@ -9,7 +9,7 @@ makes clipping lose on rare large values that matter.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -63,11 +63,22 @@ def range_of(
     symmetric: bool = False,
     reach: Reach = EVERYTHING,
 ) -> Range:
-    """Return the range by `method`; `auto` takes the candidate with the least error.
+    """Return the range by one method, see `ranges_of`."""
+    return ranges_of(histogram, (method,), symmetric=symmetric, reach=reach)[method]
+
+
+def ranges_of(
+    histogram: Histogram,
+    methods: Sequence[Method],
+    *,
+    symmetric: bool = False,
+    reach: Reach = EVERYTHING,
+) -> dict[Method, Range]:
+    """Return the range by each method; `auto` takes the candidate with the least error.
 
     Args:
         histogram: of at least one sample.
-        method: `percentile` is 99.99 of the elements.
+        methods: `percentile` is 99.99 of the elements.
         symmetric: the grid will span [-peak, peak] whatever the data.
         reach: values outside are counted as its ends.
     """
@@ -76,28 +87,29 @@ def range_of(
     low = min(0.0, max(histogram.low, reach.low))
     high = max(0.0, min(histogram.high, reach.high))
     if high - low < SMALLEST_SPAN:
-        return Range(low=low, high=low + SMALLEST_SPAN, method="constant", error=0.0)
+        constant = Range(low=low, high=low + SMALLEST_SPAN, method="constant", error=0.0)
+        return dict.fromkeys(methods, constant)
     whole = Range(low=low, high=high, method="min-max", error=0.0)
 
     def judged(candidate: Range) -> Range:
         ends = ends_of(candidate, symmetric=symmetric)
         return replace(candidate, error=error_of(values, weights, *ends))
 
-    makers: dict[str, Callable[[], Iterator[Range]]] = {
+    makers: dict[Method, Callable[[], Iterator[Range]]] = {
         "min-max": lambda: iter((whole,)),
-        "percentile": lambda: _percentiles(values, weights, whole, (_DEFAULT_PERCENTILE,)),
+        "percentile": lambda: _percentiles(values, weights, whole, _PERCENTILES),
         "entropy": lambda: _entropy(values, weights, whole),
         "mse": lambda: _shrunk(whole),
     }
-    if method != "auto":
-        return min(map(judged, makers[method]()), key=lambda found: found.error)
-    candidates = [
-        whole,
-        *_percentiles(values, weights, whole, _PERCENTILES),
-        *_entropy(values, weights, whole),
-        *_shrunk(whole),
-    ]
-    return min(map(judged, candidates), key=lambda found: found.error)
+    wanted = makers if "auto" in methods else {method: makers[method] for method in methods}
+    found = {method: [judged(one) for one in make()] for method, make in wanted.items()}
+    best = {method: min(ranges, key=lambda one: one.error) for method, ranges in found.items()}
+    if "percentile" in found:
+        best["percentile"] = found["percentile"][_PERCENTILES.index(_DEFAULT_PERCENTILE)]
+    if "auto" in methods:
+        every = (one for ranges in found.values() for one in ranges)
+        best["auto"] = min(every, key=lambda one: one.error)
+    return {method: best[method] for method in methods}
 
 
 def ends_of(span: Range, *, symmetric: bool) -> tuple[float, float]:
@@ -140,6 +152,8 @@ def _percentiles(
         low, high = max(whole.low, min(0.0, float(low))), min(whole.high, max(0.0, float(high)))
         if high - low >= SMALLEST_SPAN:
             yield Range(low=low, high=high, method=f"p{percent:g}", error=0.0)
+        else:
+            yield whole
 
 
 def _entropy(values: Doubles, weights: Doubles, whole: Range) -> Iterator[Range]:
