@@ -120,6 +120,33 @@ def test_the_noisiest_units_go_until_the_outputs_are_kept():
     assert "too noisy" in found.skips[0].reason
 
 
+def test_of_two_ways_to_be_exact_enough_the_faster_one_is_taken():
+    """u2 alone is the noisiest, but int8 saves most there: u7 and u8 go instead."""
+    noise = {one.name: 1e-6 for one in UNITS} | {"u2": 9e-4, "u7": 6e-4, "u8": 6e-4}
+    every = frozenset(noise)
+    saves = {one.name: 1e-6 for one in UNITS} | {"u2": 9e-5, "u7": 2e-5, "u8": 2e-5}
+
+    def gains(units, names):
+        assert units == every
+        assert set(names) >= {"u2", "u7", "u8"}
+        return {name: saves[name] for name in names}
+
+    found = trimmed(UNITS, every, losses(noise), min_sqnr_db=28.5, gains_of=gains)
+    assert found.enabled >= {"u2"}
+    assert {skip.where for skip in found.skips} == {"u7", "u8"}
+    assert "20.0 us that int8 saves" in found.skips[0].reason
+    assert found.loss.sqnr_db >= 28.5
+    without = trimmed(UNITS, every, losses(noise), min_sqnr_db=28.5)
+    assert "u2" not in without.enabled
+
+
+def test_without_measured_gains_the_noisiest_go():
+    noise = {one.name: 1e-5 for one in UNITS} | {"u2": 1e-1, "u7": 1e-2}
+    args = (UNITS, frozenset(noise), losses(noise))
+    plain = trimmed(*args, min_sqnr_db=30)
+    assert trimmed(*args, min_sqnr_db=30, gains_of=lambda _units, _names: {}) == plain
+
+
 def test_quiet_units_all_stay():
     noise = {one.name: 1e-6 for one in UNITS}
     found = trimmed(UNITS, frozenset(noise), losses(noise), min_sqnr_db=30)
