@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgekit.gating import gate
     from edgekit.graph.load import load
     from edgekit.inspection import channel_groups, inspect
+    from edgekit.lab import add_device, list_devices, remove_device, trust_device
     from edgekit.pipeline import optimize
     from edgekit.profiling import profile
     from edgekit.sample import demo_files
@@ -22,32 +23,40 @@ if TYPE_CHECKING:
 
 _HOME = {
     "EdgekitError": "edgekit.errors",
+    "add_device": "edgekit.lab",
     "channel_groups": "edgekit.inspection",
     "check": "edgekit.checking",
     "demo_files": "edgekit.sample",
     "distill": "edgekit.students",
     "gate": "edgekit.gating",
     "inspect": "edgekit.inspection",
+    "list_devices": "edgekit.lab",
     "load": "edgekit.graph",
     "optimize": "edgekit.pipeline",
     "profile": "edgekit.profiling",
     "prune": "edgekit.single",
     "quantize": "edgekit.single",
+    "remove_device": "edgekit.lab",
+    "trust_device": "edgekit.lab",
 }
 
 __all__ = [
     "EdgekitError",
+    "add_device",
     "channel_groups",
     "check",
     "demo_files",
     "distill",
     "gate",
     "inspect",
+    "list_devices",
     "load",
     "optimize",
     "profile",
     "prune",
     "quantize",
+    "remove_device",
+    "trust_device",
 ]
 
 

@@ -40,7 +40,15 @@ def load(table: type[Table], name_or_path: str | Path, *, kind: Kind) -> Table:
     Raises:
         UsageError: unknown name, unreadable file, wrong TOML, or a wrong key or value.
     """
-    path = _locate(name_or_path, kind)
+    return read(table, _locate(name_or_path, kind))
+
+
+def read(table: type[Table], path: Path) -> Table:
+    """Read the file at `path`.
+
+    Raises:
+        UsageError: unreadable file, wrong TOML, or a wrong key or value.
+    """
     return _validated(table, _document(path), path)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from edgekit import graph, passes
 from edgekit import target as targets
 from edgekit.graph import Costs, Model, TensorSpec
-from edgekit.job import local_target, shapes_for
+from edgekit.job import shapes_for
+from edgekit.placement import local_target
 from edgekit.pruning.analysis import couple
 from edgekit.pruning.blocks import blocks
 from edgekit.pruning.listing import ChannelGroups, listed

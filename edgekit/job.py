@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,19 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit import graph
-from edgekit import target as targets
 from edgekit.bench import Running
 from edgekit.candidate import Candidate, StepRecord
 from edgekit.dataset import Dataset
-from edgekit.devices import Device, LocalDevice, open_device
+from edgekit.devices import Device
 from edgekit.errors import DataError, ModelError, OutputError, UsageError
 from edgekit.graph import Model, TensorSpec
 from edgekit.passes import Progress
+from edgekit.placement import device_for
 from edgekit.release import Budget
 from edgekit.target import Target
 
 Inputs = tuple[dict[str, npt.NDArray[np.generic]], ...]
-LOCAL = "local"
 _ROTATED = 16
 
 
@@ -38,6 +36,7 @@ class Conditions:
 
     Attributes:
         device: name of what measures; None for this machine where it is of the target's kind.
+        inventory: file with the devices; None for `EDGEKIT_INVENTORY` or the user's own.
         threads: intra-op threads.
         batch: samples per inference.
         shapes: shapes of inputs with dynamic axes.
@@ -49,6 +48,7 @@ class Conditions:
     batch: int
     shapes: dict[str, tuple[int, ...]] | None
     progress: Progress
+    inventory: str | Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,9 @@ def open_job(
     concrete = shapes_for(model, conditions.shapes or {}, conditions.batch, data)
     with (
         tempfile.TemporaryDirectory(prefix="edgekit-") as workspace,
-        device_for(target, conditions.device) as measuring,
+        device_for(
+            target, conditions.device, conditions.inventory, progress=conditions.progress
+        ) as measuring,
     ):
         yield Job(
             file=file,
@@ -104,50 +106,6 @@ def open_job(
             workspace=Path(workspace),
             progress=conditions.progress,
         )
-
-
-@contextmanager
-def device_for(target: Target, name: str | None) -> Iterator[Device | None]:
-    """Open the device that measures: the one named, or this machine if it is of the target's kind.
-
-    Yields:
-        the device; None when nothing can be timed.
-
-    Raises:
-        UsageError: no such device, or this machine is not of the target's kind.
-    """
-    with open_device(name or LOCAL) as device:
-        if target.is_local(device.providers()):
-            yield device
-        elif name is None:
-            yield None
-        else:
-            raise UsageError(
-                f"device {name!r} is not of target {target.name!r}",
-                where="--device",
-                found=device.describe(),
-                expected=f"{'/'.join(target.architectures)} with {target.providers[0]}",
-                remedy="name a device of that kind, or another --target",
-            )
-
-
-def local_target() -> Target:
-    """Return the target whose kind this machine is.
-
-    Raises:
-        UsageError: none of the shipped ones.
-    """
-    with LocalDevice() as device:
-        providers = device.providers()
-    known = [targets.load(name) for name in targets.names()]
-    for target in known:
-        if target.is_local(providers):
-            return target
-    raise UsageError(
-        "no target is of this machine's kind",
-        found=platform.machine(),
-        expected=f"one of {sorted({a for t in known for a in t.architectures})}",
-    )
 
 
 def shapes_for(

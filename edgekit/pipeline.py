@@ -48,6 +48,7 @@ def optimize(
     evaluation: str | Path | None = None,
     profile: str = DEFAULT_PROFILE,
     device: str | None = None,
+    inventory: str | Path | None = None,
     budgets: Sequence[str] = (),
     threads: int = 1,
     batch: int = 1,
@@ -68,6 +69,7 @@ def optimize(
             of `data` is held out and accuracy budgets stay inconclusive.
         profile: name of a release profile, or path of its TOML file.
         device: what measures; this machine when it is of the target's kind.
+        inventory: file with the devices; `EDGEKIT_INVENTORY` or the user's own by default.
         budgets: limits such as `latency.p95<=12ms`, in place of the profile's for that metric.
         threads: intra-op threads; part of the plan, since what pays at 1 may not at 2.
         batch: samples per timed inference.
@@ -106,7 +108,12 @@ def optimize(
     bundle.check_out(folder, force=force)
     loaded, calibration, judged_by = _load(file, data, evaluation, request.profile, progress)
     conditions = Conditions(
-        device=device, threads=threads, batch=batch, shapes=shapes, progress=progress
+        device=device,
+        threads=threads,
+        batch=batch,
+        shapes=shapes,
+        progress=progress,
+        inventory=inventory,
     )
     with open_job(file, loaded, request.target, conditions, data=calibration) as job:
         original = original_candidate(file)
@@ -120,6 +127,7 @@ def optimize(
             scorer=request.scorer,
             settled=lambda blocks: judging.settled(blocks, request.budgets),
             untimed=lambda measurement: judging.untimed(measurement, request.budgets),
+            energy=any(budget.metric == "energy" for budget in request.budgets),
         )
         measurements = measure(job, (original, *made.candidates), judged_by, judge)
         result = concluded(job, request, original, made, measurements)

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from edgekit import bench, bundle, graph, judging, runtimes
+from edgekit import bench, bundle, graph, judging, runtimes, stages
 from edgekit.candidate import Candidate
 from edgekit.dataset import Dataset, open_data
 from edgekit.errors import BaselineMissingError, UsageError
 from edgekit.graph import Model
-from edgekit.job import Conditions, Job, local_target, open_job, original_candidate, silent
+from edgekit.job import Conditions, Job, open_job, original_candidate, silent
 from edgekit.judging import Check
 from edgekit.measurement import Accuracy, Interval, Measurement
 from edgekit.metrics import METRICS
 from edgekit.passes import Progress
+from edgekit.placement import target_of
 from edgekit.stages import accuracies, compare, first_look, setup_of
 from edgekit.target import Target
 
@@ -49,11 +50,14 @@ def profile(
     *,
     against: str | Path | None = None,
     device: str | None = None,
+    inventory: str | Path | None = None,
     runtime: str | None = None,
     evaluation: str | Path | None = None,
     threads: int = 1,
     batch: int = 1,
     shapes: dict[str, tuple[int, ...]] | None = None,
+    per_layer: bool = False,
+    sustain_s: float = 0.0,
     progress: Progress = silent,
 ) -> Profiled:
     """Measure `model`: latency, throughput, memory, load time, and accuracy where data is given.
@@ -65,11 +69,15 @@ def profile(
             settled whether `model` is slower. Alone, the model is measured against itself, which
             shows how much the machine scatters.
         device: what measures; this machine by default.
+        inventory: file with the devices; `EDGEKIT_INVENTORY` or the user's own by default.
         runtime: what must run the model; what runs such files by default.
         evaluation: samples to judge answers by.
         threads: intra-op threads.
         batch: samples per inference.
         shapes: shapes of inputs with dynamic axes.
+        per_layer: profile it layer by layer, too, beside a roofline of the device; with samples
+            to judge by, also look whether the device computes what this host does.
+        sustain_s: let it run for so long, too, and find its steady state; 0: do not.
         progress: called with (what is being done, done so far, in all).
 
     Raises:
@@ -84,22 +92,33 @@ def profile(
     file = _model_file(model)
     other = _baseline_file(against) if against is not None else file
     progress("checking the model", 0, 0)
-    target = local_target()
+    target = target_of(device, inventory)
     _check_runtime(runtime, target, file)
     loaded = _seen_from_outside(file, other)
     data = open_data(evaluation, loaded) if evaluation is not None else None
     conditions = Conditions(
-        device=device, threads=threads, batch=batch, shapes=shapes, progress=progress
+        device=device,
+        threads=threads,
+        batch=batch,
+        shapes=shapes,
+        progress=progress,
+        inventory=inventory,
     )
+    if per_layer:
+        _check_profiler(target, file)
     with open_job(file, loaded, target, conditions, data=data) as job:
-        return _measured(job, other, data)
+        return _measured(job, other, data, per_layer=per_layer, sustain_s=sustain_s)
 
 
-def _measured(job: Job, other: Path, data: Dataset | None) -> Profiled:
+def _measured(
+    job: Job, other: Path, data: Dataset | None, *, per_layer: bool, sustain_s: float
+) -> Profiled:
     baseline = original_candidate(other)
     subject = replace(original_candidate(job.file), name=job.file.name)
     limits = judging.regression_budgets()
     alone = subject.sha256 == baseline.sha256
+    layers = stages.layers(job) if per_layer else None
+    notes = (stages.divergence(job, data),) if per_layer and data is not None else ()
     null_blocks = compare(job, baseline, baseline, first_look)
     blocks = (
         null_blocks
@@ -116,6 +135,10 @@ def _measured(job: Job, other: Path, data: Dataset | None) -> Profiled:
         blocks=blocks,
         null_blocks=null_blocks,
         accuracy=None if data is None else _accuracy(job, subject, baseline, data),
+        energy=stages.energy(job, subject),
+        layers=layers,
+        sustained=stages.sustain(job, subject, sustain_s) if sustain_s else None,
+        notes=notes,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     found = {of.name: judging.estimate(of.name, measurement).interval for of in METRICS}
@@ -153,6 +176,17 @@ def _check_runtime(named: str | None, target: Target, file: Path) -> None:
             where="--runtime",
             found=repr(named),
             expected=f"{found} for {file.name}",
+        )
+
+
+def _check_profiler(target: Target, file: Path) -> None:
+    found = runtimes.runtime_for(target, file).name
+    if found != runtimes.OnnxRuntime.name:
+        raise UsageError(
+            f"{found} tells no times by layer",
+            where="--per-layer",
+            found=file.name,
+            remedy="profile the ONNX model that it was made of",
         )
 
 

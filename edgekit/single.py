@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from edgekit import graph, passes
@@ -17,11 +18,11 @@ from edgekit.job import (
     Conditions,
     check_batch_axis,
     check_file_out,
-    local_target,
     open_job,
     silent,
 )
 from edgekit.passes import Pass, Progress
+from edgekit.placement import target_of
 from edgekit.pruning.selection import check_share
 from edgekit.runtimes import as_litert
 from edgekit.stages import apply, context_of
@@ -35,6 +36,7 @@ def quantize(
     data: str | Path,
     out: str | Path,
     device: str | None = None,
+    inventory: str | Path | None = None,
     threads: int = 1,
     batch: int = 1,
     shapes: dict[str, tuple[int, ...]] | None = None,
@@ -52,6 +54,7 @@ def quantize(
         out: file to write. Nothing is written when no form of int8 pays; the record says why.
         device: what decides by measuring where int8 pays; this machine by default, and the
             target's facts where nothing can be measured.
+        inventory: file with the devices; `EDGEKIT_INVENTORY` or the user's own by default.
         threads: intra-op threads.
         batch: samples per inference.
         shapes: shapes of inputs with dynamic axes.
@@ -81,7 +84,12 @@ def quantize(
         True
     """
     conditions = Conditions(
-        device=device, threads=threads, batch=batch, shapes=shapes, progress=progress
+        device=device,
+        threads=threads,
+        batch=batch,
+        shapes=shapes,
+        progress=progress,
+        inventory=inventory,
     )
     the_target, written = targets.load(target), Path(out)
     check_file_out(written, force=force)
@@ -115,6 +123,7 @@ def prune(
     ignore: Sequence[str] = (),
     target: str | None = None,
     device: str | None = None,
+    inventory: str | Path | None = None,
     threads: int = 1,
     batch: int = 1,
     shapes: dict[str, tuple[int, ...]] | None = None,
@@ -143,8 +152,9 @@ def prune(
         schedule: of several rounds: `iterative`, each removes the same part of what is left;
             `polynomial`, much at first, then ever less, which takes at least 2 `rounds`.
         ignore: names or patterns of layers whose channels all stay.
-        target: whose kernels say how counts are rounded; this machine's by default.
+        target: whose kernels say how counts are rounded; the device's by default.
         device: what measures; this machine where it is of the target's kind.
+        inventory: file with the devices; `EDGEKIT_INVENTORY` or the user's own by default.
         threads: intra-op threads.
         batch: samples per inference.
         shapes: shapes of inputs with dynamic axes.
@@ -181,9 +191,14 @@ def prune(
         },
     )
     conditions = Conditions(
-        device=device, threads=threads, batch=batch, shapes=shapes, progress=progress
+        device=device,
+        threads=threads,
+        batch=batch,
+        shapes=shapes,
+        progress=progress,
+        inventory=inventory,
     )
-    the_target = local_target() if target is None else targets.load(target)
+    the_target = target_of(device, inventory) if target is None else targets.load(target)
     file, written = Path(model), Path(out)
     check_file_out(written, force=force)
     record = _alone(step, file, the_target, conditions, data=data, out=written)
@@ -220,6 +235,8 @@ def _alone(
         simplified, _record = apply(passes.Simplify(), loaded, context)
         result, record = apply(step, simplified, context)
         if record.changed:
+            result, layout = apply(passes.Layout(), result, context)
+            record = replace(record, facts={**record.facts, "layout": layout.facts})
             graph.save(result, out)
     return record
 

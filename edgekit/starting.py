@@ -31,6 +31,7 @@ def init(
     *,
     out: str | Path | None = None,
     device: str | None = None,
+    inventory: str | Path | None = None,
     threads: int = 1,
     batch: int = 1,
     shapes: dict[str, tuple[int, ...]] | None = None,
@@ -50,7 +51,13 @@ def init(
             "exists already", where=str(path), remedy="name another file with -o, or remove it"
         )
     measured = profile(
-        model, device=device, threads=threads, batch=batch, shapes=shapes, progress=progress
+        model,
+        device=device,
+        inventory=inventory,
+        threads=threads,
+        batch=batch,
+        shapes=shapes,
+        progress=progress,
     )
     text = _document(Path(model), measured)
     try:
@@ -70,7 +77,7 @@ def _document(model: Path, measured: Profiled) -> str:
     document["schema"] = 1
     document["name"] = model.stem
     document["title"] = f"Release of {model.name}"
-    document["steps"] = ["simplify", "quantize"]
+    document["steps"] = ["simplify", "quantize", "layout"]
     document["objective"] = "latency.p50"
     document["metric"] = "top1"
     budgets = tomlkit.array().multiline(multiline=True)

@@ -10,6 +10,7 @@ from edgekit.cli import options
 @click.command("init")
 @options.model
 @options.device
+@options.inventory
 @options.threads
 @options.batch
 @options.shapes
@@ -18,6 +19,7 @@ def command(
     *,
     model: str,
     device: str | None,
+    inventory: str | None,
     threads: int,
     batch: int,
     shapes: tuple[str, ...],
@@ -34,6 +36,7 @@ def command(
             model,
             out=output,
             device=device,
+            inventory=inventory,
             threads=threads,
             batch=batch,
             shapes=options.read_shapes(shapes),

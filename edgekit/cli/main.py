@@ -30,6 +30,7 @@ COMMANDS = (
     "report",
     "init",
     "doctor",
+    "device",
     "target",
     "completion",
 )

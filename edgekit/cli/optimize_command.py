@@ -14,6 +14,7 @@ from edgekit.cli import options
 @options.evaluation
 @options.profile
 @options.device
+@options.inventory
 @options.budgets
 @options.threads
 @options.batch
@@ -31,6 +32,7 @@ def command(
     evaluation: str | None,
     profile: str | None,
     device: str | None,
+    inventory: str | None,
     budgets: tuple[str, ...],
     threads: int,
     batch: int,
@@ -53,6 +55,7 @@ def command(
             evaluation=evaluation,
             profile=profile or DEFAULT_PROFILE,
             device=device,
+            inventory=inventory,
             budgets=budgets,
             threads=threads,
             batch=batch,

@@ -26,6 +26,9 @@ device = click.option(
     metavar="D",
     help="Device that measures; this machine if it is of the target's kind.",
 )
+inventory = click.option(
+    "--inventory", metavar="FILE", help="File with the devices; else EDGEKIT_INVENTORY, else yours."
+)
 budgets = click.option(
     "--budget",
     "budgets",
@@ -130,6 +133,24 @@ def read_seconds(text: str, option: str) -> float:
             "cannot read the time", where=option, found=repr(text), expected="such as 8ms"
         ) from None
     return value * units.factor(text[len(number) :].strip(), "s", where=option)
+
+
+def read_duration(text: str, option: str) -> float:
+    """Read how long something shall last, such as `10m`, and return it in seconds.
+
+    Raises:
+        UsageError: it is no positive number of s, m (minutes) or h.
+    """
+    number, unit = text[:-1], text[-1:]
+    try:
+        seconds = float(number) * {"s": 1, "m": 60, "h": 3600}[unit]
+    except (ValueError, KeyError):
+        seconds = 0.0
+    if not 1 <= seconds <= 24 * 3600:
+        raise UsageError(
+            "cannot read how long", where=option, found=repr(text), expected="such as 90s or 10m"
+        )
+    return seconds
 
 
 def required(value: Any, option: str) -> Any:

@@ -50,6 +50,7 @@ from edgekit.cli import options
 )
 @options.target
 @options.device
+@options.inventory
 @options.threads
 @options.batch
 @options.shapes
@@ -70,6 +71,7 @@ def command(
     ignore: tuple[str, ...],
     target: str | None,
     device: str | None,
+    inventory: str | None,
     threads: int,
     batch: int,
     shapes: tuple[str, ...],
@@ -102,6 +104,7 @@ def command(
             target=target,
             out=written,
             device=device,
+            inventory=inventory,
             threads=threads,
             batch=batch,
             shapes=options.read_shapes(shapes),

@@ -12,6 +12,7 @@ from edgekit.cli import options
 @options.target
 @options.data
 @options.device
+@options.inventory
 @options.threads
 @options.batch
 @options.shapes
@@ -25,6 +26,7 @@ def command(
     target: str | None,
     data: str | None,
     device: str | None,
+    inventory: str | None,
     threads: int,
     batch: int,
     shapes: tuple[str, ...],
@@ -49,6 +51,7 @@ def command(
             data=options.required(data, "--data"),
             out=written,
             device=device,
+            inventory=inventory,
             threads=threads,
             batch=batch,
             shapes=options.read_shapes(shapes),

@@ -19,14 +19,22 @@ def agent_archive(folder: Path) -> Path:
 
     The same source gives the same bytes and the same name everywhere.
     """
-    content = _packed()
+    content = agent_content()
     file = folder / f"edgekit-agent-{hashlib.sha256(content).hexdigest()[:16]}.pyz"
     file.write_bytes(content)
     return file
 
 
+def bootstrap_program() -> bytes:
+    """Return the Python text that puts the agent into a device's cache and becomes it."""
+    content = agent_content()
+    call = f"\n\nstart({hashlib.sha256(content).hexdigest()!r}, {len(content)})\n"
+    return (_SOURCE / "bootstrap.py").read_bytes() + call.encode()
+
+
 @functools.cache
-def _packed() -> bytes:
+def agent_content() -> bytes:
+    """Return the packed agent."""
     sources = {f"{_PACKAGE}/{file.name}": file.read_bytes() for file in _SOURCE.glob("*.py")}
     sources["__main__.py"] = _START.encode()
     buffer = io.BytesIO()

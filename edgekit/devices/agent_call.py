@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.devices.agent_archive import agent_archive
-from edgekit.devices.contract import Device, Finished
-from edgekit.errors import DataError, EdgekitError, InfrastructureError, ModelError
+from edgekit.devices.contract import ConnectionLostError, Device, Finished
+from edgekit.errors import DataError, EdgekitError, InfrastructureError, ModelError, printable
 
+_TRIES = 3
 _KINDS: dict[str, type[EdgekitError]] = {"model": ModelError, "data": DataError}
 
 
@@ -26,6 +27,9 @@ def ask(
 ) -> dict[str, Any]:
     """Run the agent once in `mode` and return its last answer.
 
+    Where the connection breaks meanwhile, the call is made again: an answer counts only once it is
+    here as a whole, so what was cut off is done anew and nothing is counted twice.
+
     Args:
         device: connected.
         mode: `check`, `block`, `screen` or `evaluate`.
@@ -38,15 +42,31 @@ def ask(
         DataError: the inputs do not fit the model.
         InfrastructureError: the agent or the device failed.
     """
-    answers: list[dict[str, Any]] = []
+    for left in range(_TRIES - 1, -1, -1):
+        try:
+            return _asked(device, mode, spec, timeout_s, progress)
+        except ConnectionLostError:
+            if not left:
+                raise
+    raise AssertionError
+
+
+def _asked(
+    device: Device,
+    mode: str,
+    spec: dict[str, Any],
+    timeout_s: float,
+    progress: Callable[[int, int], None],
+) -> dict[str, Any]:
+    last: dict[str, Any] = {}
 
     def hear(line: str) -> None:
+        nonlocal last
         answer = _read(line, device)
         if "progress" in answer:
-            done, total = answer["progress"]
-            progress(int(done), int(total))
+            progress(*_progress(answer["progress"], device))
         else:
-            answers.append(answer)
+            last = answer
 
     with tempfile.TemporaryDirectory(prefix="edgekit-spec-") as folder:
         file = Path(folder) / "spec.json"
@@ -54,24 +74,47 @@ def ask(
         agent = device.put(agent_archive(Path(folder)))
         argv = [device.python, agent, mode, device.put(file)]
     finished = device.run(argv, timeout_s=timeout_s, on_line=hear)
-    if answers and "error" in answers[-1]:
-        kind = _KINDS.get(str(answers[-1]["error"]), InfrastructureError)
-        raise kind(str(answers[-1].get("message", "")), where=f"on {device.name}")
-    if finished.code or not answers:
+    if "error" in last:
+        kind = _KINDS.get(str(last["error"]), InfrastructureError)
+        raise kind(str(last.get("message", "")), where=f"on {device.name}")
+    if finished.code or not last:
         raise _died(finished, device)
-    return answers[-1]
+    return last
 
 
 def _read(line: str, device: Device) -> dict[str, Any]:
     try:
-        answer = json.loads(line)
-    except ValueError:
+        answer = _clean(json.loads(line))
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise InfrastructureError(
-            "the agent's answer cannot be read", where=f"on {device.name}", found=repr(line[:80])
-        )
+        raise _unreadable(line, device)
     return answer
+
+
+def _clean(value: Any) -> Any:
+    """Return `value` with nothing in its texts that a terminal would obey."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [_clean(each) for each in value]
+    if isinstance(value, dict):
+        return {printable(key): _clean(each) for key, each in value.items()}
+    return value
+
+
+def _progress(told: Any, device: Device) -> tuple[int, int]:
+    try:
+        done, total = map(int, told)
+    except (TypeError, ValueError, OverflowError):
+        raise _unreadable(repr(told), device) from None
+    return done, total
+
+
+def _unreadable(answer: str, device: Device) -> InfrastructureError:
+    return InfrastructureError(
+        "the agent's answer cannot be read", where=f"on {device.name}", found=repr(answer[:80])
+    )
 
 
 def _died(finished: Finished, device: Device) -> EdgekitError:

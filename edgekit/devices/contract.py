@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from edgekit.errors import InfrastructureError
+
+
+class ConnectionLostError(InfrastructureError):
+    """The connection broke during a call, whose answer is lost; the next call connects again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
@@ -74,6 +80,8 @@ class Device(Protocol):
         """Run a command there, passing each line of its standard output to `on_line`.
 
         Raises:
+            ConnectionLostError: the connection broke; the command has ended or will at once. The
+                same call again is answered from what it had written down, or runs it anew.
             InfrastructureError: it did not end in time (and was killed), or could not be started.
         """
         ...

@@ -5,14 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.devices import DEVICES, ask, open_device
+from edgekit.devices import ask, open_device
 from edgekit.errors import InfrastructureError, UsageError
-
-
-@pytest.fixture(params=DEVICES)
-def device(request):
-    with request.param() as opened:
-        yield opened
 
 
 def run(device, code, timeout_s=30.0):

@@ -1,0 +1,147 @@
+"""A device on the loopback address: a real sshd, with a key, a home and a lock of its own."""
+
+import contextlib
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+SSHD = "/usr/sbin/sshd"
+
+
+class Loopback:
+    """One sshd, started and stopped at will; `folder` holds all of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.home.mkdir(parents=True)
+        self.port = _free_port()
+        self.user = getpass.getuser()
+        self.process = None
+        _key(folder / "host_key")
+        _key(folder / "client_key")
+        shutil.copy(folder / "client_key.pub", folder / "authorized_keys")
+        self.lock = folder / "lock"
+        (folder / "sshd_config").write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\n"
+            f"PidFile {folder}/pid\nAuthorizedKeysFile {folder}/authorized_keys\n"
+            "UsePAM no\nStrictModes no\nPasswordAuthentication no\nLogLevel VERBOSE\n"
+            "PermitRootLogin yes\nMaxStartups 100\nSubsystem sftp internal-sftp\n"
+            f"SetEnv XDG_CACHE_HOME={self.home} EDGEKIT_LOCK={self.lock}\n"
+        )
+        (folder / "ssh_config").write_text(
+            f"Host *\n  IdentityFile {folder}/client_key\n  IdentitiesOnly yes\n"
+        )
+
+    @property
+    def address(self) -> str:
+        return f"ssh://{self.user}@127.0.0.1:{self.port}"
+
+    @property
+    def host_key(self) -> str:
+        return " ".join((self.folder / "host_key.pub").read_text().split()[:2])
+
+    def start(self) -> None:
+        Path("/run/sshd").mkdir(exist_ok=True) if os.getuid() == 0 else None
+        log = (self.folder / "log").open("a")
+        self.process = subprocess.Popen(
+            [SSHD, "-D", "-e", "-f", self.folder / "sshd_config"], stderr=log, stdin=-3
+        )
+        log.close()
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+                return
+            assert self.process.poll() is None, (self.folder / "log").read_text()
+            time.sleep(0.02)
+        raise AssertionError((self.folder / "log").read_text())
+
+    def stop(self) -> None:
+        """Stop listening and cut every connection."""
+        self.cut()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def cut(self) -> int:
+        """Kill the server's side of every connection; return how many there were."""
+        return len([each.kill() for each in self.sessions()])
+
+    def sessions(self) -> list:
+        """The sshd processes of connections; `notty` ones are those that have logged in."""
+        if self.process is None:
+            return []
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [each for each in children if "sshd" in _name(each)]
+
+    def agents(self) -> list:
+        """Every process that runs over there, whoever its parent is by now."""
+        mark = f"XDG_CACHE_HOME={self.home}".encode()
+        return [each for each in psutil.process_iter() if mark in _environment(each)]
+
+    def wait_until_idle(self, within_s: float = 15) -> bool:
+        until = time.monotonic() + within_s
+        while time.monotonic() < until:
+            if not self.agents():
+                return True
+            time.sleep(0.05)
+        return False
+
+    def new_host_key(self) -> None:
+        (self.folder / "host_key").unlink()
+        _key(self.folder / "host_key")
+        self.stop()
+        self.start()
+
+    def python(self, code: str, interpreter: str = sys.executable) -> str:
+        """Return a stand-in for the device's Python, a script with `code` for the shell."""
+        file = self.folder / f"python-{len(list(self.folder.iterdir()))}"
+        file.write_text(f'#!/bin/sh\n{code}\nexec {interpreter} "$@"\n')
+        file.chmod(0o755)
+        return str(file)
+
+
+def _name(process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""
+
+
+def _environment(process) -> bytes:
+    try:
+        environment = Path(f"/proc/{process.pid}/environ").read_bytes()
+        zombie = process.status() == psutil.STATUS_ZOMBIE
+    except (OSError, psutil.Error):
+        return b""
+    return b"" if zombie else environment
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _key(file: Path) -> None:
+    file.with_suffix(".pub").unlink(missing_ok=True)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", file], check=True
+    )
+
+
+def require_sshd() -> None:
+    """Skip where there is no sshd; in CI there has to be one."""
+    if not Path(SSHD).exists():
+        assert not os.environ.get("CI"), "CI needs openssh-server"
+        pytest.skip("no sshd here")
