@@ -236,7 +236,8 @@ def _alone(
         result, record = apply(step, simplified, context)
         if record.changed:
             result, layout = apply(passes.Layout(), result, context)
-            record = replace(record, facts={**record.facts, "layout": layout.facts})
+            spread = {"gates spread": len(layout.facts["gates spread"])} if layout.changed else {}
+            record = replace(record, facts={**record.facts, **spread})
             graph.save(result, out)
     return record
 
