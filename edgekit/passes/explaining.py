@@ -26,6 +26,7 @@ EXPLAINED = "explained"
 _SAMPLES = 8
 _CHUNK = 8
 _PRICED = 8
+_PRICED_IN_FLOAT = 24
 _DIGITS = 3
 
 
@@ -108,11 +109,9 @@ def _remedies(
 def _gains_s(work: Quantizing, found: Diagnosis, units: Units) -> dict[str, float]:
     """Return what int8 saves at the units that matter most, each measured in the whole graph."""
     possible = {unit.name for unit in eligible_units(work.plan, work.context.target)}
-    order = sorted(
-        (name for name in found.losses if name in possible),
-        key=lambda name: (name in units, found.losses[name].sqnr_db),
-    )
-    names = order[:_PRICED]
+    order = sorted(found.losses.keys() & possible, key=lambda name: found.losses[name].sqnr_db)
+    names = [name for name in order if name not in units][:_PRICED_IN_FLOAT]
+    names += [name for name in order if name in units][:_PRICED]
     models = [work.emitted(units), *(work.emitted(units ^ {name}) for name in names)]
     latencies = work.context.latencies_of(models, "screen") if names else None
     if latencies is None:

@@ -24,6 +24,7 @@ from edgekit.quantization.extremes import Extremes, watching
 from edgekit.quantization.homogeneity import scalables
 from edgekit.quantization.loss import Loss, relative_difference
 from edgekit.quantization.placement import Units, eligible_units
+from edgekit.quantization.plan import QuantizationPlan
 from edgekit.quantization.ranges import Method
 from edgekit.quantization.scaling import Scalable, scaled
 from edgekit.quantization.sequence import SAMPLES, fitted
@@ -53,6 +54,10 @@ class Improving:
         """Take in the work to improve; nothing of it is measured yet."""
         self.techniques: dict[str, dict[str, Any]] = {}
         self._work = work
+        self._fits: tuple[tuple[str, int | None], ...] = (
+            ("rounding", work.asked.weight_bits),
+            ("bias correction", None),
+        )
 
     def scaled(self, model: Model) -> Model:
         """Return the float model with its channels scaled where that pays."""
@@ -62,7 +67,7 @@ class Improving:
             return model
         data = spread(work.judges.rest, _LOOKED_AT)
         work.context.progress("scaling channels", 0, 0)
-        loss = self._loss_of(model, data)
+        loss: Loss | None = None
         for name in ("cross-layer equalization", "smoothquant"):
             if name == "smoothquant":
                 factors = self._smoothing(model, found, data)
@@ -71,6 +76,7 @@ class Improving:
                 factors = [pair for pair in zip(found, every, strict=True) if _spread(pair[1])]
             if not factors:
                 continue
+            loss = self._loss_of(model, data) if loss is None else loss
             tried = scaled(model, factors)
             with_it = self._loss_of(tried, data)
             exact = self._equals(tried)
@@ -83,7 +89,10 @@ class Improving:
         return model
 
     def fit(self, units: Units) -> bool:
-        """Fit the layers of the plan to what the float model makes; say whether that helped."""
+        """Fit the layers of the plan to what the float model makes; say whether that helped.
+
+        What helped most the first time is what is tried the next.
+        """
         work = self._work
         chosen = [unit for unit in work.plan.units if unit.name in units]
         samples = int(np.clip(_FIT_MACS / max(work.plan.macs_of(units), 1), _FEWEST, SAMPLES))
@@ -100,23 +109,27 @@ class Improving:
             progress=partial(work.context.progress, "fitting layers"),
         )
         before = work.plan
-        for name, bits in (("rounding", work.plan.weight_bits), ("bias correction", None)):
+        tried: list[tuple[str, QuantizationPlan, Loss]] = []
+        for name, bits in self._fits:
             fits = fit(bits=bits)
-            if not fits:
-                continue
-            work.replan(replace(plain, fits=fits))
-            (with_it,) = work.losses([units])
-            kept = with_it.sqnr_db > loss.sqnr_db + _WORTH_DB
-            counts = {
-                "rounding": sum(one.weight is not None for one in fits.values()),
-                "bias correction": sum(one.bias is not None for one in fits.values()),
-            }
-            for one in (name, "bias correction") if kept else (name,):
-                self._note(one, counts[one], loss, with_it, kept=kept and counts[one] > 0)
-            if kept:
-                return True
-            work.replan(before)
-        return False
+            if fits:
+                work.replan(replace(plain, fits=fits))
+                tried.append((name, work.plan, work.losses([units])[0]))
+        work.replan(before)
+        if not tried:
+            return False
+        best = max(tried, key=lambda one: one[2].sqnr_db)
+        kept = best[2].sqnr_db > loss.sqnr_db + _WORTH_DB
+        for name, plan, with_it in tried:
+            self._note(
+                name, _counted(plan, name), loss, with_it, kept=kept and plan is best[1]
+            )
+        if kept:
+            biases = _counted(best[1], "bias correction")
+            self._note("bias correction", biases, loss, best[2], kept=biases > 0)
+            work.replan(best[1])
+            self._fits = tuple(one for one in self._fits if one[0] == best[0])
+        return kept
 
     def _smoothing(self, model: Model, found: Sequence[Scalable], data: Dataset) -> Factors:
         work = self._work
@@ -141,9 +154,9 @@ class Improving:
         methods: tuple[Method, ...] = (work.asked.method,)
         if methods == ("auto",):
             methods = ("auto", "min-max")
-        plans = [work.planned(model, seen, method) for method in methods]
-        units = frozenset(unit.name for unit in eligible_units(plans[0], target))
-        losses = work.losses_between([emit(model, plan, target, units) for plan in plans])
+        plans = work.planned(model, seen, methods)
+        units = frozenset(unit.name for unit in eligible_units(plans[methods[0]], target))
+        losses = work.losses_between([emit(model, plans[one], target, units) for one in methods])
         return max(losses, key=lambda loss: loss.sqnr_db)
 
     def _equals(self, model: Model) -> bool:
@@ -167,6 +180,14 @@ class Improving:
             "units": units if kept else 0,
             "sqnr_db": [_decibels(loss), _decibels(with_it)],
         }
+
+
+def _counted(plan: QuantizationPlan, technique: str) -> int:
+    """Return how many layers were fitted by it."""
+    fits = plan.fits.values()
+    if technique == "rounding":
+        return sum(fit.weight is not None for fit in fits)
+    return sum(fit.bias is not None for fit in fits)
 
 
 def _decibels(loss: Loss) -> float | None:

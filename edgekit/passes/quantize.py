@@ -129,6 +129,9 @@ class Quantize:
             "sqnr_db on calibration samples": finite(kept.loss.sqnr_db),
             "expected changed answers, pt": rounded(kept.loss.flips_pt),
         }
+        if found.form.matrices:
+            narrow = {"bits": found.form.bits, "matrices": found.form.matrices}
+            facts["integer weights alone"] = narrow
         if found.placement == "measured":
             share = int8_share(work.operators(found.model), chosen)
             facts["share of quantized units that are int8 kernels"] = share

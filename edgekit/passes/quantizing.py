@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from edgekit.graph.shapes import infer_shapes
 from edgekit.measurement import Interval
 from edgekit.passes.contract import Context, Effort
 from edgekit.passes.improving import Improving
+from edgekit.passes.narrowing import Form, fastest_form
 from edgekit.quantization.calibration import Calibration
 from edgekit.quantization.emission import emit
 from edgekit.quantization.judges import Judges
@@ -33,7 +34,7 @@ from edgekit.quantization.placement import (
     refined,
 )
 from edgekit.quantization.plan import QuantizationPlan
-from edgekit.quantization.planning import observer_of, plan_of
+from edgekit.quantization.planning import observer_of, plans_of
 from edgekit.quantization.ranges import METHODS, Method
 from edgekit.quantization.sensitivity import Trimmed, trimmed
 
@@ -54,6 +55,7 @@ class Found:
 
     Attributes:
         model: the int8 graph.
+        form: the placement, and what has integer weights alone.
         kept: the units in int8, and what was taken out.
         samples: calibrated with.
         placement: what decided it: `measured`, `target facts` or `all`.
@@ -63,6 +65,7 @@ class Found:
 
     model: Model
     plan: QuantizationPlan
+    form: Form
     kept: Trimmed
     samples: int
     placement: str
@@ -118,26 +121,33 @@ class Quantizing:
         bits, target = self.asked.weight_bits, self.context.target
         self.model = improving.scaled(holding(self.model, bits, target, self.context.shapes))
         self.calibration = self.calibrated(self.model, self.data)
-        self.replan(self.planned(self.model, self.calibration, self.asked.method))
+        plans = self.planned(self.model, self.calibration, self.methods)
+        self.replan(plans[self.asked.method])
         search = Search(measure=lambda sets: self._latencies(sets, "screen"))
         start, placement = self._start(search)
         if not start:
             return Skip(where="graph", reason="no operator in it has an int8 kernel")
-        self._choose_ranges(start)
+        self._choose_ranges(plans.values(), start)
         improving.fit(start)
         kept = self._trimmed(start)
         if placement == "measured" and kept.enabled:
             kept = self._refined(search, kept)
         if kept.enabled and kept.enabled != start and improving.fit(kept.enabled):
             kept = replace(kept, loss=self.losses([kept.enabled])[0])
-        if not kept.enabled:
+        form = Form(units=kept.enabled, model=self.emitted(kept.enabled))
+        if placement == "measured":
+            form = fastest_form(self, kept.enabled)
+        if not (form.units or form.matrices):
             return self._refusal("no unit can be quantized within the limits", kept)
-        if placement == "measured" and not self._pays(kept.enabled):
+        if placement == "measured" and not self._pays(form.model):
             reason = f"no int8 form is faster than float here ({len(search.tried)} tried)"
             return self._refusal(reason, kept)
+        if form.matrices:
+            kept = replace(kept, enabled=form.units, loss=self.losses_between([form.model])[0])
         return Found(
-            model=packed(self.emitted(kept.enabled), bits, target),
+            model=packed(form.model, bits, target),
             plan=self.plan,
+            form=form,
             kept=kept,
             samples=self.calibration.samples,
             placement=placement,
@@ -172,16 +182,24 @@ class Quantizing:
         """What a native call about this model may take."""
         return _MEMORY_BYTES + 4 * graph.file_size(self.float_file)
 
-    def planned(self, model: Model, calibration: Calibration, method: Method) -> QuantizationPlan:
-        """Return the plan for a float model."""
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """How ranges may be chosen."""
+        return METHODS if self.asked.method == "auto" else (self.asked.method,)
+
+    def planned(
+        self, model: Model, calibration: Calibration, methods: Sequence[Method]
+    ) -> dict[Method, QuantizationPlan]:
+        """Return the plan for a float model by each method."""
         self.context.progress("choosing ranges", 0, 0)
-        plan = plan_of(
+        plans = plans_of(
             model.ir.graph,
             calibration,
-            method=method,
+            methods,
             symmetric=self.context.target.quantized.symmetric_activations,
         )
-        return replace(plan, weight_bits=self.asked.weight_bits)
+        bits = self.asked.weight_bits
+        return {method: replace(plan, weight_bits=bits) for method, plan in plans.items()}
 
     def replan(self, plan: QuantizationPlan) -> None:
         """Take another plan; what was measured of the last one is forgotten."""
@@ -250,19 +268,13 @@ class Quantizing:
             return placement_by_facts(self.plan, target), "target facts"
         return start, "measured"
 
-    def _choose_ranges(self, units: Units) -> None:
+    def _choose_ranges(self, plans: Iterable[QuantizationPlan], units: Units) -> None:
         """Let the outputs decide: the least error of a tensor need not be theirs."""
-        if self.asked.method != "auto":
-            return
-        best, least = self.plan, self.losses([units])[0].sqnr_db
-        for method in METHODS:
-            if method == "auto":
-                continue
-            self.replan(self.planned(self.model, self.calibration, method))
-            (loss,) = self.losses([units])
-            if loss.sqnr_db > least:
-                best, least = self.plan, loss.sqnr_db
-        self.replan(best)
+        found: list[tuple[float, QuantizationPlan]] = []
+        for plan in plans:
+            self.replan(plan)
+            found.append((self.losses([units])[0].sqnr_db, plan))
+        self.replan(max(found, key=lambda pair: pair[0])[1])
 
     def _trimmed(self, units: Units) -> Trimmed:
         return trimmed(
@@ -271,7 +283,16 @@ class Quantizing:
             self.losses,
             min_sqnr_db=self.asked.min_sqnr_db,
             max_unit_drop_pt=self.asked.max_unit_drop_pt or None,
+            gains_of=self._gains_s if self.asked.placement == "measured" else None,
         )
+
+    def _gains_s(self, units: Units, names: Sequence[str]) -> dict[str, float]:
+        """Return what each of the named units saves as one of `units`; nothing without a device."""
+        found = self._latencies([units, *(units - {name} for name in names)], "screen")
+        if found is None:
+            return {}
+        base, *others = (interval.value for interval in found)
+        return {name: other - base for name, other in zip(names, others, strict=True)}
 
     def _refined(self, search: Search, kept: Trimmed) -> Trimmed:
         """Search around what the limits left, and hold the result to the same limits."""
@@ -284,8 +305,8 @@ class Quantizing:
             return kept
         return replace(again, skips=tuple(dict.fromkeys((*kept.skips, *again.skips))))
 
-    def _pays(self, units: Units) -> bool:
-        found = self._latencies([FLOAT, units], "decide")
+    def _pays(self, model: Model) -> bool:
+        found = self.context.latencies_of([self.model, model], "decide")
         if found is None:
             return False
         was, now = found
