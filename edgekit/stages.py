@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgekit import bench, graph
+from edgekit import bench, graph, reuse
 from edgekit.candidate import Candidate, StepRecord
 from edgekit.dataset import Dataset
 from edgekit.devices import Device, LocalDevice
@@ -30,6 +30,10 @@ def context_of(job: Job, calibration: Dataset | None) -> Context:
         target=job.running.target,
         data=calibration,
         latencies_of=Latencies(job),
+_REUSED = frozenset(("quantize",))
+"""Steps of which it is kept what they made, see `reuse`."""
+_UNTELLING = frozenset(("boot_id", "sensors", "power_sensor"))
+"""What of a device's environment has no part in how fast it is."""
         workspace=job.workspace,
         threads=job.running.threads,
         batch=job.running.batch,
@@ -40,12 +44,38 @@ def context_of(job: Job, calibration: Dataset | None) -> Context:
 
 
 def apply(step: Pass, model: Model, context: Context) -> tuple[Model, StepRecord]:
-    """Apply one pass and record what it did."""
+    """Apply one pass and record what it did; what is known of the same work is not done again."""
+    params = {f.name: getattr(step, f.name) for f in fields(step)}  # type: ignore[arg-type]  # passes are dataclasses
+    if step.name not in _REUSED:
+        return _applied(step, params, model, context)
+    started = time.monotonic()
+    conditions = {
+        "step": step.name,
+        "params": params,
+        "target": context.target.model_dump(mode="json"),
+        "run": [context.threads, context.batch, context.shapes],
+        "device": context.measured_on,
+    }
+    key = reuse.key_of(model, context.data, context.workspace, conditions)
+    before = reuse.found(key, model)
+    if before is not None:
+        made, record = before
+        facts = {**record.facts, "made before, in s": record.seconds}
+        return made, replace(record, facts=facts, seconds=round(time.monotonic() - started, 3))
+    made, record = _applied(step, params, model, context)
+    reuse.keep(key, made, record)
+    return made, record
+
+
+def _applied(
+    step: Pass, params: dict[str, Any], model: Model, context: Context
+) -> tuple[Model, StepRecord]:
     started = time.monotonic()
     outcome = step.apply(model, context)
     record = StepRecord(
         name=step.name,
-        params={f.name: getattr(step, f.name) for f in fields(step)},  # type: ignore[arg-type]  # passes are dataclasses
+        measured_on=_identity(job.device),
+        params=params,
         changed=outcome.changed,
         skipped=outcome.skipped,
         facts=outcome.facts,
@@ -63,6 +93,14 @@ class Latencies:
 
     def __call__(self, models: Sequence[Model], effort: Effort) -> list[Interval] | None:
         """Measure `models` in one interleaved session; None without a device."""
+def _identity(device: Device | None) -> dict[str, Any]:
+    """Return what does not change between two measurements on a device; nothing without one."""
+    if device is None:
+        return {}
+    kept = {k: v for k, v in device.environment().items() if k not in _UNTELLING}
+    return {"name": device.name, **kept}
+
+
         device = self.job.device
         if device is None:
             return None

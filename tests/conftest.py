@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,22 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # A job in the background of a shell ignores Ctrl-C, and its children would, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+_caches = tempfile.TemporaryDirectory(prefix="edgekit-tests-")
+os.environ["XDG_CACHE_HOME"] = _caches.name
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Some examples in docstrings measure; beside other tests they would find no figures."""
+    for item in items:
+        if isinstance(item, pytest.DoctestItem):
+            item.add_marker("quiet")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """Nothing that one test made is used again by another."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 def small_cnn() -> onnx.ModelProto:
     """Two convolutions and a classifier over 3x16x16 images; batch axis dynamic."""

@@ -42,6 +42,7 @@ class Context:
         threads, batch, shapes: how the model will be run; part of what pays and what does not.
         progress: tells the user what is going on.
         original: the model that all steps started from; None where it is not known.
+        measured_on: what `latencies_of` measures on, as facts that stay; empty without a device.
     """
 
     target: Target
@@ -53,6 +54,7 @@ class Context:
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     progress: Progress = lambda _what, _done, _total: None
     original: Model | None = None
+    measured_on: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
