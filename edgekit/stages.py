@@ -21,6 +21,10 @@ from edgekit.judging import Ruling
 from edgekit.measurement import Accuracy, Block, Interval, Measurement, Setup
 from edgekit.passes import Context, Effort, Pass
 
+_REUSED = frozenset(("quantize",))
+"""Steps of which it is kept what they made, see `reuse`."""
+_UNTELLING = frozenset(("boot_id", "sensors", "power_sensor"))
+"""What of a device's environment has no part in how fast it is."""
 _SECONDS_EACH: dict[Effort, float] = {"screen": 0.25, "decide": 1.0}
 
 
@@ -30,16 +34,13 @@ def context_of(job: Job, calibration: Dataset | None) -> Context:
         target=job.running.target,
         data=calibration,
         latencies_of=Latencies(job),
-_REUSED = frozenset(("quantize",))
-"""Steps of which it is kept what they made, see `reuse`."""
-_UNTELLING = frozenset(("boot_id", "sensors", "power_sensor"))
-"""What of a device's environment has no part in how fast it is."""
         workspace=job.workspace,
         threads=job.running.threads,
         batch=job.running.batch,
         shapes=job.running.shapes,
         progress=job.progress,
         original=job.model,
+        measured_on=_identity(job.device),
     )
 
 
@@ -74,7 +75,6 @@ def _applied(
     outcome = step.apply(model, context)
     record = StepRecord(
         name=step.name,
-        measured_on=_identity(job.device),
         params=params,
         changed=outcome.changed,
         skipped=outcome.skipped,
@@ -82,6 +82,14 @@ def _applied(
         seconds=round(time.monotonic() - started, 3),
     )
     return outcome.model, record
+
+
+def _identity(device: Device | None) -> dict[str, Any]:
+    """Return what does not change between two measurements on a device; nothing without one."""
+    if device is None:
+        return {}
+    kept = {k: v for k, v in device.environment().items() if k not in _UNTELLING}
+    return {"name": device.name, **kept}
 
 
 @dataclass(slots=True)
@@ -93,14 +101,6 @@ class Latencies:
 
     def __call__(self, models: Sequence[Model], effort: Effort) -> list[Interval] | None:
         """Measure `models` in one interleaved session; None without a device."""
-def _identity(device: Device | None) -> dict[str, Any]:
-    """Return what does not change between two measurements on a device; nothing without one."""
-    if device is None:
-        return {}
-    kept = {k: v for k, v in device.environment().items() if k not in _UNTELLING}
-    return {"name": device.name, **kept}
-
-
         device = self.job.device
         if device is None:
             return None

@@ -33,6 +33,7 @@ def _own_cache(tmp_path_factory, monkeypatch):
     """Nothing that one test made is used again by another."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
+
 def small_cnn() -> onnx.ModelProto:
     """Two convolutions and a classifier over 3x16x16 images; batch axis dynamic."""
     rng = np.random.default_rng(0)
