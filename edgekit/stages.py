@@ -18,7 +18,16 @@ from edgekit.errors import UsageError
 from edgekit.graph import Model
 from edgekit.job import Job
 from edgekit.judging import Ruling
-from edgekit.measurement import Accuracy, Block, Interval, Measurement, Setup
+from edgekit.measurement import (
+    Accuracy,
+    Block,
+    Energy,
+    Interval,
+    Layers,
+    Measurement,
+    Setup,
+    Sustained,
+)
 from edgekit.passes import Context, Effort, Pass
 
 _REUSED = frozenset(("quantize",))
@@ -134,11 +143,13 @@ class Judge:
     Attributes:
         settled: says whether blocks suffice to rule on every latency budget.
         untimed: rules on the budgets of answers and size, which need no blocks.
+        energy: whether a budget asks for the energy of an inference.
     """
 
     scorer: bench.Scorer
     settled: Callable[[Sequence[Block]], bool]
     untimed: Callable[[Measurement], Ruling]
+    energy: bool = False
 
 
 def measure(
@@ -179,8 +190,13 @@ def measure(
     hopeful = {name for name, ruling in rulings.items() if ruling == best}
     blocks = _timed(job, candidates, hopeful, judge)
     return tuple(
-        replace(found, blocks=blocks[found.candidate], null_blocks=blocks[original.name])
-        for found in untimed
+        replace(
+            found,
+            blocks=blocks[found.candidate],
+            null_blocks=blocks[original.name],
+            energy=energy(job, candidate) if judge.energy else None,
+        )
+        for found, candidate in zip(untimed, candidates, strict=True)
     )
 
 
@@ -214,6 +230,65 @@ def compare(
         job.running,
         stop=stop,
         progress=partial(job.progress, f"measuring {candidate.name}"),
+    )
+
+
+def energy(job: Job, candidate: Candidate) -> Energy | None:
+    """Measure the energy of one inference on the job's device; None without a sensor of power."""
+    return bench.energy(
+        timing_device(job),
+        candidate,
+        job.running,
+        progress=partial(job.progress, f"energy of {candidate.name}"),
+    )
+
+
+def layers(job: Job) -> Layers:
+    """Profile the job's model layer by layer on its device."""
+    return bench.layers(
+        timing_device(job),
+        job.model,
+        job.file,
+        job.running,
+        progress=partial(job.progress, "time by layer"),
+    )
+
+
+def sustain(job: Job, candidate: Candidate, seconds: float) -> Sustained:
+    """Let the job's device run one model for `seconds`."""
+    return bench.sustain(
+        timing_device(job),
+        candidate,
+        job.running,
+        seconds=seconds,
+        progress=partial(job.progress, f"sustaining {candidate.name}"),
+    )
+
+
+def divergence(job: Job, data: Dataset) -> str:
+    """Say whether the device computes what this host does and, if not, from which tensor on."""
+    device, target = timing_device(job), job.running.target
+    with LocalDevice() as host:
+        apart = bench.output_difference(host, device, job.file, data, target=target)
+        if apart <= bench.TOLERANCE:
+            return (
+                f"{device.name} answers like this host: outputs differ by {apart:.2g} of their "
+                f"largest value, {bench.TOLERANCE:g} is tolerated"
+            )
+        first = bench.first_difference(
+            host,
+            device,
+            job.model,
+            data,
+            target=target,
+            progress=partial(job.progress, "looking for the first tensor that differs"),
+        )
+    told = f"{device.name} does not answer like this host: outputs differ by {apart:.2g}"
+    if first is None:
+        return f"{told}, but no tensor does by itself: what the runtime fuses makes the difference"
+    return (
+        f"{told}; the first tensor that differs is {first.tensor}, of {first.op_type} "
+        f"{first.node}: by {first.difference:.2g} of its largest value"
     )
 
 

@@ -7,6 +7,7 @@ the energy of one. Reading the meter costs the same in all three.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
@@ -55,7 +56,7 @@ def energy(spec: Dict[str, Any], channel: Channel) -> None:
             process.stop()
             process.ask({"do": "load", "cpus": cpus})
             process.ask({"do": "warm-up"})
-            watch = Watch(cpus, [process.pid])
+            watch = Watch(cpus, [os.getpid(), process.pid])
             passes.append(one_pass(found, process, Clock()))
             passes[-1]["disturbed"] = watch.disturbances()
         finally:

@@ -7,6 +7,7 @@ window, since a stopped process lets the processor slow down; all else between t
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any, Dict, List
 
@@ -36,7 +37,7 @@ def sustain(spec: Dict[str, Any], channel: Channel) -> None:
         process.stop()
         process.ask({"do": "load", "cpus": cpus})
         process.ask({"do": "warm-up"})
-        watch = Watch(cpus, [process.pid])
+        watch = Watch(cpus, [os.getpid(), process.pid])
         command = {"do": "slice", "seconds": spec["window_s"], "least": _LEAST}
         start = time.monotonic()
         while True:

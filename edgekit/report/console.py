@@ -122,18 +122,17 @@ def profile(measured: Profiled) -> RenderableType:
 def _layers(found: Layers) -> RenderableType:
     """Return the layers that take most, in the order of execution."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    numbers = ("time", "share", "multiply-adds", "rate", "at best")
-    for name in ("layer", "with", "runs as", *numbers, "limited by"):
-        number = name in numbers
+    for name in ("layer", "time", "share", "rate", "at best", "limit"):
+        words = name == "layer"
         table.add_column(
-            name, justify="right" if number else "left", no_wrap=number, overflow="fold"
+            name, justify="left" if words else "right", no_wrap=not words, overflow="fold"
         )
     every = layered.rows(found)
     longest = sorted(every, key=lambda row: -row.seconds)[:_SHOWN_NODES]
     for row in (row for row in every if row in longest):
-        texts = (row.name, row.holds, row.runs_as)
-        figures = (row.time, row.share, row.macs, row.rate, row.best, row.limit)
-        table.add_row(*map(_text, (*texts, *figures)))
+        name = f"{row.name} + {row.holds}" if row.holds else row.name
+        figures = (row.time, row.share, row.rate, row.best, row.limit)
+        table.add_row(*map(_text, (name, *figures)))
     more = len(every) - len(longest)
     return Group(
         table,

@@ -38,7 +38,7 @@ def throttling(seed, *, number=300, fast_s=0.010, slow_s=0.021, begins=60, noise
 @pytest.mark.parametrize("seed", range(5))
 def test_a_device_that_slows_down_by_half_is_told_by_its_steady_state(make, seed):
     run = sustained(throttling(seed))
-    found = estimate("latency.sustained", make.measurement(sustained=run))
+    found = estimate("latency.sustained", make.measurement(sustained=run), confidence=0.999)
     assert found.interval.low <= 0.021 <= found.interval.high
     assert found.interval.high - found.interval.low < 0.0005
     state = steady(run)

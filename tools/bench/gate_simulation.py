@@ -1,6 +1,6 @@
 """The gate's error rates by simulation, on the very code that rules.
 
-    python tools/bench/gate_simulation.py [--trials 2000]
+    python tools/bench/gate_simulation.py [--trials 1000]
 
 A block is four processes A B B A. Each process has a speed of its own (lognormal, the spread
 between processes), all drift by up to 5% over a block, and every round scatters by 1%. Regressions
@@ -18,13 +18,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgekit import judging
+from edgekit import judging, statistics
 from edgekit.measurement import Block, Measurement, Memory, Run, Setup
 from edgekit.release import Budget
 
 SPREADS = (0.0, 0.01, 0.02, 0.05)
 DRIFTS = (0.0, 0.05)
-_ROUNDS, _SCATTER = 4, 0.01
+_ROUNDS, _SCATTER = 2, 0.01
 _MEMORY = Memory(peak_bytes=None, runtime_bytes=None, weights_bytes=None, arena_bytes=None)
 _SETUP = Setup(target="", device="simulated", runtime="", threads=1, batch=1, shapes={})
 _ROLES = ("original", "candidate", "candidate", "original")
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--trials", type=int, default=1000)
     trials = parser.parse_args().trials
     print(
         "regression: spread | drift | +3%: fails, passes | 0%: passes, blocks | +5%: fails, "
@@ -67,8 +67,9 @@ def regression_rates(
     rulings, used = [], []
     for _ in range(trials):
         blocks: list[Block] = []
-        while True:
-            blocks.append(_block(random, ratio, spread, drift, len(blocks)))
+        for look in statistics.LOOKS:
+            while len(blocks) < look:
+                blocks.append(_block(random, ratio, spread, drift, len(blocks)))
             if judging.settled(blocks, budgets):
                 break
         rulings.append(judging.overall(judging.regression(_measurement(blocks))))
