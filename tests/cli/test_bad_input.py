@@ -45,9 +45,9 @@ def _save(path, **arrays):
     np.savez(path, **arrays)
 
 
-def test_not_an_onnx_file(edgekit, folder):
+def test_not_an_onnx_file(edgekit_process, folder):
     (folder / "model.onnx").write_bytes(b"PK\x03\x04 not a model at all")
-    _refused(edgekit, folder, *_optimize(), mentions=["model.onnx", "ONNX"])
+    _refused(edgekit_process, folder, *_optimize(), mentions=["model.onnx", "ONNX"])
 
 
 def test_truncated_model(edgekit, folder):
@@ -197,14 +197,14 @@ def test_metric_callable_that_is_absent(edgekit, folder):
 def test_a_full_disk(edgekit, folder, tmp_path_factory):
     small = tmp_path_factory.mktemp("disk")
     mounted = subprocess.run(
-        ["/bin/mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small],
+        ["/bin/mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", small],
         check=False,
         capture_output=True,
     )
     if mounted.returncode:
         pytest.skip("this sandbox may not mount")
     try:
-        ran = edgekit(*_optimize("--out", small / "out"), cwd=folder)
+        ran = edgekit(*_optimize("--out", small / "out", target="jetson"), cwd=folder)
         assert ran.code == 2, ran.err
         assert "space" in ran.error_line
         assert list(small.iterdir()) == []
@@ -212,7 +212,7 @@ def test_a_full_disk(edgekit, folder, tmp_path_factory):
         subprocess.run(["/bin/umount", small], check=True)
 
 
-def test_a_loop_without_end(edgekit, folder):
+def test_a_loop_without_end(edgekit_process, folder):
     body = helper.make_graph(
         [
             helper.make_node("Identity", ["go"], ["go_on"]),
@@ -245,7 +245,7 @@ def test_a_loop_without_end(edgekit, folder):
         folder / "model.onnx",
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    ran = edgekit(*_optimize(), cwd=folder, EDGEKIT_TIMEOUT="3")
+    ran = edgekit_process(*_optimize(), cwd=folder, EDGEKIT_TIMEOUT="3")
     assert ran.code == 2, ran.err
     assert "model.onnx" in ran.error_line
     assert "not finished after 3 s" in ran.error_line

@@ -14,7 +14,7 @@ from edgekit.cli.main import answer
 
 
 @pytest.fixture(scope="module")
-def optimized(tmp_path_factory, small_model, small_data):
+def optimized(tmp_path_factory, edgekit_process_in, small_model, small_data):
     """A folder with a model and the bundle that `edgekit optimize` made of it."""
     folder = tmp_path_factory.mktemp("optimized")
     shutil.copy(small_model, folder / "model.onnx")
@@ -24,27 +24,20 @@ def optimized(tmp_path_factory, small_model, small_data):
         'steps = ["simplify", "quantize"]\nobjective = "size"\n'
         'budgets = ["accuracy.drop<=60pt", "size.ratio<=1.0"]\n'
     )
-    ran = subprocess.run(
-        [
-            *(sys.executable, "-m", "edgekit", "optimize", "model.onnx", "--target", "x86"),
-            *("--data", "data.npz", "--eval", "data.npz", "--out", "out.bundle"),
-            *("--profile", "by_size.toml"),
-        ],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "NO_COLOR": "1"},
-        cwd=folder,
-        check=False,
+    ran = edgekit_process_in(
+        folder,
+        *("optimize", "model.onnx", "--target", "x86", "--data", "data.npz", "--eval", "data.npz"),
+        *("--out", "out.bundle", "--profile", "by_size.toml"),
     )
     return folder, ran
 
 
 def test_optimize_writes_a_bundle_with_a_verdict(optimized):
     folder, ran = optimized
-    assert ran.returncode == 0, ran.stderr
+    assert ran.code == 0, ran.err
     manifest = json.loads((folder / "out.bundle" / "manifest.json").read_text())
     assert manifest["ruling"] == "pass"
-    assert "next: edgekit report out.bundle" in ran.stderr
+    assert "next: edgekit report out.bundle" in ran.err
     assert {path.name for path in folder.iterdir()} == {
         "model.onnx",
         "data.npz",
@@ -170,13 +163,13 @@ def test_init_writes_a_profile_that_optimize_takes(edgekit, tmp_path, small_mode
     assert list(tmp_path.glob("*.bundle")) == []
 
 
-def test_doctor_tells_of_two_onnxruntimes(edgekit, tmp_path):
+def test_doctor_tells_of_two_onnxruntimes(edgekit, edgekit_process, tmp_path):
     assert edgekit("doctor").code == 0
     for name in ("onnxruntime", "onnxruntime_gpu"):
         info = tmp_path / f"{name}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Name: {name.replace('_', '-')}\nVersion: 1.0\n")
-    ran = edgekit("doctor", "--json", "-", PYTHONPATH=str(tmp_path))
+    ran = edgekit_process("doctor", "--json", "-", PYTHONPATH=str(tmp_path))
     assert ran.code == 4
     assert any("overwrite" in finding["found"] for finding in json.loads(ran.out)["findings"])
 
@@ -214,7 +207,12 @@ def test_an_interrupted_job_leaves_nothing(tmp_path, small_model, small_data, nu
         text=True,
         start_new_session=True,
     )
-    assert any("measuring original" in line for line in process.stderr), "it is long under way"
+    told = []
+    for line in process.stderr:
+        told.append(line)
+        if "measuring original" in line:
+            break
+    assert "measuring original" in told[-1], told
     send = os.killpg if number == signal.SIGINT else os.kill  # a terminal tells the whole group
     send(process.pid, number)
     _, err = process.communicate(timeout=30)

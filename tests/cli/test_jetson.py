@@ -7,29 +7,19 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, small_model, small_data):
-    import os
-    import subprocess
-    import sys
-
+def made(tmp_path_factory, edgekit_in, small_model, small_data):
     folder = tmp_path_factory.mktemp("jetson")
-    ran = subprocess.run(
-        [
-            *(sys.executable, "-m", "edgekit", "optimize", small_model, "--target", "jetson"),
-            *("--data", small_data, "--eval", small_data, "--out", folder / "b", "--json", "-"),
-        ],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "NO_COLOR": "1"},
-        cwd=folder,
-        check=False,
+    ran = edgekit_in(
+        folder,
+        *("optimize", small_model, "--target", "jetson", "--data", small_data),
+        *("--eval", small_data, "--out", folder / "b", "--json", "-"),
     )
     return folder / "b", ran
 
 
 def test_it_is_inconclusive(made):
     _, ran = made
-    assert ran.returncode == 3, ran.stderr
+    assert ran.code == 3, ran.err
 
 
 def test_the_bundle_is_complete(made):
@@ -41,12 +31,12 @@ def test_the_bundle_is_complete(made):
 
 def test_the_lint_is_clean(made):
     _, ran = made
-    assert json.loads(ran.stdout)["lint"] == []
+    assert json.loads(ran.out)["lint"] == []
 
 
 def test_an_fp16_form_is_among_the_candidates(made):
     _, ran = made
-    names = [candidate["name"] for candidate in json.loads(ran.stdout)["candidates"]]
+    names = [candidate["name"] for candidate in json.loads(ran.out)["candidates"]]
     assert "fp16" in names
     assert "quantize" in names
 
@@ -59,7 +49,7 @@ def test_no_latency_stands_anywhere(made):
         assert measurement["null_blocks"] == []
         assert measurement["setup"]["device"] is None
         assert measurement["accuracy"]["simulated"]
-    for verdict in json.loads(ran.stdout)["verdicts"]:
+    for verdict in json.loads(ran.out)["verdicts"]:
         for check in verdict["checks"]:
             if (
                 check["budget"]["metric"].startswith("latency")
@@ -68,7 +58,7 @@ def test_no_latency_stands_anywhere(made):
                 assert check["ruling"] == "inconclusive"
                 assert check["interval"] is None
     for text in (
-        ran.stderr,
+        ran.err,
         (bundle / "report.md").read_text(),
         (bundle / "report.html").read_text(),
     ):
@@ -78,6 +68,6 @@ def test_no_latency_stands_anywhere(made):
 
 def test_the_next_command_is_printed(made):
     bundle, ran = made
-    line = next(line for line in ran.stderr.splitlines() if line.startswith("next: "))
+    line = next(line for line in ran.err.splitlines() if line.startswith("next: "))
     assert f"edgekit profile {bundle}" in line.replace("\n", "")
     assert "jetson" in line
