@@ -7,6 +7,7 @@ def log_ratio(block, statistic="p50"):
     return statistics.paired_log_ratio([run.rounds for run in block.runs], statistic)
 
 
+@pytest.mark.quiet
 def test_a_block_holds_four_fresh_runs_in_the_order_abba(device, small, large, running):
     block = bench.compare(device, small, large, running, looks=(1,))[0]
     assert [run.role for run in block.runs] == ["original", "candidate", "candidate", "original"]
@@ -22,6 +23,7 @@ def test_a_block_holds_four_fresh_runs_in_the_order_abba(device, small, large, r
     assert log_ratio(block) > 1
 
 
+@pytest.mark.quiet
 def test_measuring_ends_at_the_look_that_settles_it(device, small, running):
     seen = []
 

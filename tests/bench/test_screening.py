@@ -7,6 +7,7 @@ from edgekit.bench import screening
 from edgekit.errors import InfrastructureError, ModelError
 
 
+@pytest.mark.quiet
 def test_ratios_are_to_the_first_model(device, small, large, running):
     told = []
     found = bench.screen(
