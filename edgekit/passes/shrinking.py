@@ -8,22 +8,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edgekit.candidate import Skip
 from edgekit.errors import UnreachableError, UsageError
 from edgekit.graph import Model
 from edgekit.passes.contract import Context, Effort
-from edgekit.passes.plans import options_for, other_plans, plan
+from edgekit.passes.plans import other_plans, plan
 from edgekit.passes.rounds import Round, State
 from edgekit.passes.shortening import blocks_to_remove, blocks_to_try, removals
+from edgekit.passes.surveying import round_of
 from edgekit.pruning import allocation, criteria, schedule
 from edgekit.pruning.analysis import couple
 from edgekit.pruning.attention import rotated
 from edgekit.pruning.blocks import Block, twins, without
 from edgekit.pruning.budget import Counts, macs_cost, parameters_cost
-from edgekit.pruning.constraints import Allowed
-from edgekit.pruning.coupling import ChannelGroup, Coupling
+from edgekit.pruning.coupling import Coupling
 from edgekit.pruning.criteria import Scores
 from edgekit.pruning.depth import outermost
 from edgekit.pruning.effects import effect
@@ -31,7 +29,7 @@ from edgekit.pruning.merging import merged
 from edgekit.pruning.preparing import prepared
 from edgekit.pruning.reconstruction import reconstructed
 from edgekit.pruning.surgery import removed
-from edgekit.pruning.survey import Survey, parted, ranked, surveyed, turned
+from edgekit.pruning.survey import parted, turned
 from edgekit.pruning.targets import composed
 from edgekit.pruning.unfusing import unfused
 
@@ -240,42 +238,15 @@ class Shrinking:
         self, dense: Model, state: State, energies: Mapping[str, Scores], limit: float
     ) -> Round:
         """Find out what must be known before more is removed."""
-        coupling = self.coupled(state.model)
-        groups = coupling.free
-        multiple = self.context.target.channel_multiple
-        options = options_for(self.asked, coupling, groups, multiple, limit)
-        turned_groups = (group for group in groups if group.name in state.turned)
-        in_order = {one.name: -np.arange(float(len(one.channels))) for one in turned_groups}
-        return Round(
+        return round_of(
+            self.asked,
+            self.context,
+            self.folder,
             dense=dense,
             state=state,
-            coupling=coupling,
-            options=options,
-            survey=self._survey(coupling, groups, options, energies or in_order),
+            coupling=self.coupled(state.model),
+            energies=energies,
             limit=limit,
-        )
-
-    def _survey(
-        self,
-        coupling: Coupling,
-        groups: Sequence[ChannelGroup],
-        options: Sequence[Allowed],
-        known: Mapping[str, Scores],
-    ) -> Survey:
-        data = self.context.data
-        if data is None or self.asked.ratios:
-            return ranked(
-                coupling, groups, self.criterion, data=data, workspace=self.folder, known=known
-            )
-        return surveyed(
-            coupling,
-            groups,
-            options,
-            self.criterion,
-            data=data,
-            workspace=self.folder,
-            known=known,
-            progress=partial(self.context.progress, "measuring what channels are worth"),
         )
 
     def _cut(self, here: Round, way: str, counts: Counts) -> State:
