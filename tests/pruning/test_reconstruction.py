@@ -11,8 +11,8 @@ from edgekit.dataset import open_data
 from edgekit.graph import load
 from edgekit.layerwise.batches import Batch, batches
 from edgekit.layerwise.layers import layers_of
-from edgekit.layerwise.stepwise import Stepwise
 from edgekit.layerwise.responses import RELU
+from edgekit.layerwise.stepwise import Stepwise
 from edgekit.pruning.reconstruction import reconstructed
 from edgekit.pruning.targets import fitting_order
 
