@@ -68,7 +68,14 @@ def layers(
         wires = graph.wiring(optimized) if optimized.exists() else ()
     try:
         return _read(answer, join(named, wires), _Sizes(named, running))
-    except (KeyError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        OverflowError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise InfrastructureError(
             "the agent's profile cannot be read", where=f"on {device.name}", found=repr(error)
         ) from error
@@ -91,9 +98,9 @@ def _read(answer: Mapping[str, Any], joined: Sequence[Joined], sizes: _Sizes) ->
     return Layers(
         layers=tuple(found),
         roofline=Roofline(
-            macs_per_s=float(peaks["macs_per_s"]["float"]),
-            integer_macs_per_s=None if integer is None else float(integer),
-            bytes_per_s=float(peaks["bytes_per_s"]),
+            macs_per_s=_positive(peaks["macs_per_s"]["float"]),
+            integer_macs_per_s=None if integer is None else _positive(integer),
+            bytes_per_s=_positive(peaks["bytes_per_s"]),
         ),
         run_s=middle_mean(answer["runs_us"]) / 1e6,
         runs=int(answer["runs"]),
@@ -121,12 +128,24 @@ def _layer(joined: Joined, runs: Sequence[Mapping[str, Any]], sizes: _Sizes) -> 
 def middle_mean(values: Sequence[float]) -> float:
     """Return the mean of the middle half: robust, and finer than the whole microseconds it is of.
 
+    Raises:
+        ValueError: there are none, or one is negative or not finite.
+
     >>> middle_mean([1, 2, 3, 1000])
     2.5
     """
-    ordered = np.sort(np.asarray(values, dtype=float))
+    ordered = np.sort(np.asarray(values, dtype=float).ravel())
+    if not ordered.size or not 0 <= ordered[0] <= ordered[-1] < math.inf:
+        raise ValueError("no times")
     quarter = ordered.size // 4
     return float(ordered[quarter : ordered.size - quarter].mean())
+
+
+def _positive(value: Any) -> float:
+    found = float(value)
+    if not 0 < found < math.inf:
+        raise ValueError(found)
+    return found
 
 
 class _Sizes:

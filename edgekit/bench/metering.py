@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -50,17 +51,20 @@ def energy(
             sensor=f"{answer['meter']}{simulated}",
             passes=tuple(_pass(one) for one in answer["passes"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise InfrastructureError(
             "the agent's energy cannot be read", where=f"on {device.name}", found=repr(error)
         ) from error
 
 
 def _pass(answer: Mapping[str, Any]) -> EnergyPass:
+    joules, idle_w, busy_w = (float(answer[name]) for name in ("joules", "idle_w", "busy_w"))
+    if not all(map(math.isfinite, (joules, idle_w, busy_w))):
+        raise ValueError("not finite")
     return EnergyPass(
-        joules=float(answer["joules"]),
-        idle_w=float(answer["idle_w"]),
-        busy_w=float(answer["busy_w"]),
+        joules=joules,
+        idle_w=idle_w,
+        busy_w=busy_w,
         updates=int(answer["updates"]),
         inferences=int(answer["inferences"]),
         disturbed=tuple(str(reason) for reason in answer["disturbed"]),

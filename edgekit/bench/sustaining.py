@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -43,13 +44,15 @@ def sustain(
     }
     answer = ask(device, "sustain", spec, timeout_s=2 * seconds + _SLACK_S, progress=progress)
     try:
+        if not answer["windows"]:
+            raise ValueError("no windows")
         return Sustained(
             seconds=seconds,
             window_s=window_s,
             windows=tuple(_window(one) for one in answer["windows"]),
             disturbed=tuple(str(reason) for reason in answer["disturbed"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise InfrastructureError(
             "the agent's windows cannot be read", where=f"on {device.name}", found=repr(error)
         ) from error
@@ -57,12 +60,20 @@ def sustain(
 
 def _window(answer: Mapping[str, Any]) -> Window:
     heat, frequency = answer["temperature_c"], answer["frequency_hz"]
+    p50_s, p95_s = float(answer["p50_ns"]) / 1e9, float(answer["p95_ns"]) / 1e9
+    samples = tuple(float(ns) / 1e9 for ns in answer["samples_ns"])
+    if not all(0 < value < math.inf for value in (p50_s, p95_s, *samples)):
+        raise ValueError("a latency that is not positive")
+    at_s = float(answer["at_s"])
+    told = [at_s, *({} if heat is None else heat).values(), 0 if frequency is None else frequency]
+    if not all(math.isfinite(value) for value in told):
+        raise ValueError("not finite")
     return Window(
-        at_s=float(answer["at_s"]),
+        at_s=at_s,
         inferences=int(answer["inferences"]),
-        p50_s=float(answer["p50_ns"]) / 1e9,
-        p95_s=float(answer["p95_ns"]) / 1e9,
-        samples=tuple(float(ns) / 1e9 for ns in answer["samples_ns"]),
+        p50_s=p50_s,
+        p95_s=p95_s,
+        samples=samples,
         temperature_c=None if heat is None else {str(k): float(v) for k, v in heat.items()},
         frequency_hz=None if frequency is None else float(frequency),
     )

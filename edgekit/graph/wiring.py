@@ -11,7 +11,6 @@ from pathlib import Path
 
 from edgekit import native
 
-
 _INTEGER = ("QLinear", "QGemm")
 
 

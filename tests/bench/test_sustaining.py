@@ -28,7 +28,7 @@ def test_samples_are_thinned_by_a_stated_rule():
     assert window(0.0, [1.0, 2.0], [5, "unavailable", 7])["frequency_hz"] == 7
 
 
-@pytest.mark.parametrize("fault", [{"windows": [{}]}, {"windows": 3}, {}])
+@pytest.mark.parametrize("fault", [{"windows": [{}]}, {"windows": 3}, {"windows": []}, {}])
 def test_an_answer_that_makes_no_sense_is_the_devices_fault(
     device, small, running, monkeypatch, fault
 ):

@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def claimed(kind: str, rates: Rates) -> bool:
-    """Against itself: at most 1% fail, 80% pass; planted: at least 90% fail, 1% pass; half saved."""
+    """Against itself at most 1% fail, 80% pass; planted 90% fail, at most 1% pass; half saved."""
     saved = rates.blocks <= _WINDOW / 2
     if kind == "same":
         return rates.fails <= 0.01 and rates.passes >= 0.80 and saved
@@ -76,7 +76,7 @@ def claimed(kind: str, rates: Rates) -> bool:
 
 
 def recorded(file: Path) -> tuple[dict[str, tuple[Block, ...]], float]:
-    """Return the undisturbed blocks of each kind in the order of recording, and what was planted."""
+    """Return the undisturbed blocks of each kind, as recorded, and what was planted."""
     with np.load(file, allow_pickle=False) as stored:
         rows = zip(stored["kind"], stored["medians_s"], stored["disturbed"], strict=True)
         found: dict[str, list[Block]] = {"same": [], "slower": []}
