@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from edgekit.bench.running import Running, put_model, timing_spec
@@ -44,18 +44,22 @@ def sustain(
     }
     answer = ask(device, "sustain", spec, timeout_s=2 * seconds + _SLACK_S, progress=progress)
     try:
-        if not answer["windows"]:
-            raise ValueError("no windows")
         return Sustained(
             seconds=seconds,
             window_s=window_s,
-            windows=tuple(_window(one) for one in answer["windows"]),
+            windows=_windows(answer["windows"]),
             disturbed=tuple(str(reason) for reason in answer["disturbed"]),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise InfrastructureError(
             "the agent's windows cannot be read", where=f"on {device.name}", found=repr(error)
         ) from error
+
+
+def _windows(answers: Sequence[Mapping[str, Any]]) -> tuple[Window, ...]:
+    if not answers:
+        raise ValueError("no windows")
+    return tuple(_window(one) for one in answers)
 
 
 def _window(answer: Mapping[str, Any]) -> Window:

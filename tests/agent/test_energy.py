@@ -9,7 +9,7 @@ from edgekit.agent import energy
 from edgekit.agent.power import meter
 from edgekit.agent.wire import AgentError
 
-IDLE_W, LATENCY_S = 3.2, 0.004
+IDLE_W, LATENCY_S, WRAPS_UJ = 3.2, 0.004, 262_143_000_000
 
 
 class Board:
@@ -24,6 +24,8 @@ class Board:
         self.spent_j = 0.0
         if kind == "rails":
             tree.rail(1, "VDD_IN", IDLE_W, interval_ms=5)
+        else:
+            tree.package(0, 0.0, wraps_j=WRAPS_UJ / 1e6)
         self.tell(IDLE_W)
 
     def tell(self, watts):
@@ -31,7 +33,8 @@ class Board:
             milliamperes = 200 * watts * (1 + 0.01 * self.random.standard_normal())
             self.tree.write("class/hwmon/hwmon0/curr1_input", round(milliamperes))
         else:
-            self.tree.package(0, self.counted_j)
+            counted_uj = round(self.counted_j * 1e6) % WRAPS_UJ
+            self.tree.write("class/powercap/intel-rapl:0/energy_uj", counted_uj)
 
     def power_w(self):
         """Idle drifts slowly; inference takes a little more or less from one moment to the next."""
