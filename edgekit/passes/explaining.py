@@ -46,7 +46,6 @@ def explained(
     units: Units = frozenset() if outcome is None else outcome.kept.enabled
     measured = outcome is not None and outcome.placement == "measured"
     context.progress("explaining the loss", 0, 0)
-    samples = work.judges.samples[:_SAMPLES]
     found = diagnosed(
         original,
         context.target,
@@ -62,7 +61,7 @@ def explained(
     for at in range(0, len(names), _CHUNK):
         part = names[at : at + _CHUNK]
         models = [work.emitted(frozenset((name,))) for name in part]
-        now.update(zip(part, work.losses_between(models, samples), strict=True))
+        now.update(zip(part, work.answers.losses(models, _SAMPLES), strict=True))
     told = explanations(
         found.causes,
         found.units,

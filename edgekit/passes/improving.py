@@ -121,9 +121,9 @@ class Improving:
         best = max(tried, key=lambda one: one[2].sqnr_db)
         kept = best[2].sqnr_db > loss.sqnr_db + _WORTH_DB
         for name, plan, with_it in tried:
-            self._note(
-                name, _counted(plan, name), loss, with_it, kept=kept and plan is best[1]
-            )
+            count = _counted(plan, name)
+            chosen_it = kept and plan is best[1] and count > 0
+            self._note(name, count, loss, with_it, kept=chosen_it)
         if kept:
             biases = _counted(best[1], "bias correction")
             self._note("bias correction", biases, loss, best[2], kept=biases > 0)
@@ -156,7 +156,7 @@ class Improving:
             methods = ("auto", "min-max")
         plans = work.planned(model, seen, methods)
         units = frozenset(unit.name for unit in eligible_units(plans[methods[0]], target))
-        losses = work.losses_between([emit(model, plans[one], target, units) for one in methods])
+        losses = work.answers.losses([emit(model, plans[one], target, units) for one in methods])
         return max(losses, key=lambda loss: loss.sqnr_db)
 
     def _equals(self, model: Model) -> bool:

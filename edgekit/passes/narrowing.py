@@ -61,7 +61,7 @@ def fastest_form(work: Quantizing, units: Units) -> Form:
                 )
                 for bits in BITS
             ]
-    losses = work.losses_between([form.model for form in forms[1:]]) if forms[1:] else []
+    losses = work.answers.losses([form.model for form in forms[1:]]) if forms[1:] else []
     kept = [
         form
         for form, loss in zip(forms[1:], losses, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from edgekit import graph, native
 from edgekit.activations import R, stream
 from edgekit.candidate import Skip
-from edgekit.dataset import Dataset, Sample
+from edgekit.dataset import Dataset
 from edgekit.errors import CalibrationError
 from edgekit.graph import Model
 from edgekit.graph.shapes import infer_shapes
 from edgekit.measurement import Interval
+from edgekit.passes.answers import SAMPLE_S, START_S, Answers
 from edgekit.passes.contract import Context, Effort
 from edgekit.passes.improving import Improving
 from edgekit.passes.narrowing import Form, fastest_form
@@ -22,7 +23,7 @@ from edgekit.quantization.calibration import Calibration
 from edgekit.quantization.emission import emit
 from edgekit.quantization.judges import Judges
 from edgekit.quantization.kernels import optimized_operators
-from edgekit.quantization.loss import Loss, losses_of
+from edgekit.quantization.loss import Loss
 from edgekit.quantization.packing import holding, packed
 from edgekit.quantization.placement import (
     FLOAT,
@@ -41,7 +42,6 @@ from edgekit.quantization.sensitivity import Trimmed, trimmed
 if TYPE_CHECKING:
     from edgekit.passes.quantize import Quantize
 
-START_S, SAMPLE_S = 120.0, 10.0
 _PROBED_MACS = 4e9
 _FEWEST_PROBES = 8
 _CHUNK = 8
@@ -81,6 +81,7 @@ class Quantizing:
         folder: for temporary files.
         model: the float model; its channels may be scaled on the way.
         judges: samples that decide what is kept.
+        answers: of the float model to them.
         calibration, plan: of `model`.
     """
 
@@ -91,6 +92,7 @@ class Quantizing:
         self.folder = folder
         self.model = model
         self.judges: Judges
+        self.answers: Answers
         self.calibration: Calibration
         self.plan: QuantizationPlan
         self._losses: dict[Units, Loss] = {}
@@ -117,6 +119,9 @@ class Quantizing:
         """Return the int8 form, or why there is none that is worth having."""
         graph.save(self.model, self.float_file)
         self.judges = Judges.of(self.data)
+        self.answers = Answers(
+            self.float_file, self.judges.samples, self.folder, self.memory_bytes
+        )
         improving = Improving(self)
         bits, target = self.asked.weight_bits, self.context.target
         self.model = improving.scaled(holding(self.model, bits, target, self.context.shapes))
@@ -127,7 +132,7 @@ class Quantizing:
         start, placement = self._start(search)
         if not start:
             return Skip(where="graph", reason="no operator in it has an int8 kernel")
-        self._choose_ranges(plans.values(), start)
+        self._choose_ranges(list(plans.values()), start)
         improving.fit(start)
         kept = self._trimmed(start)
         if placement == "measured" and kept.enabled:
@@ -143,7 +148,7 @@ class Quantizing:
             reason = f"no int8 form is faster than float here ({len(search.tried)} tried)"
             return self._refusal(reason, kept)
         if form.matrices:
-            kept = replace(kept, enabled=form.units, loss=self.losses_between([form.model])[0])
+            kept = replace(kept, enabled=form.units, loss=self.answers.losses([form.model])[0])
         return Found(
             model=packed(form.model, bits, target),
             plan=self.plan,
@@ -212,36 +217,17 @@ class Quantizing:
 
     def losses(self, sets: Sequence[Units]) -> list[Loss]:
         """Return the loss of each set; what is known is not measured again."""
-        samples: Sequence[Sample] = self.judges.samples
+        first = len(self.judges.samples)
         if len(sets) > 1:
             macs = max(1, self.plan.macs_of(frozenset(unit.name for unit in self.plan.units)))
-            samples = samples[: max(_FEWEST_PROBES, int(_PROBED_MACS / macs))]
+            first = max(_FEWEST_PROBES, int(_PROBED_MACS / macs))
         unknown = [units for units in dict.fromkeys(sets) if units not in self._losses]
         for at in range(0, len(unknown), _CHUNK):
             part = unknown[at : at + _CHUNK]
             self.context.progress("measuring what int8 costs", at, len(unknown))
-            found = self.losses_between([self.emitted(units) for units in part], samples)
+            found = self.answers.losses([self.emitted(units) for units in part], first)
             self._losses.update(zip(part, found, strict=True))
         return [self._losses[units] for units in sets]
-
-    def losses_between(
-        self, models: Sequence[Model], samples: Sequence[Sample] | None = None
-    ) -> list[Loss]:
-        """Return the loss of each model against the float one, on the judges by default."""
-        samples = self.judges.samples if samples is None else samples
-        files = [self.folder / f"variant-{index}.onnx" for index in range(len(models))]
-        for model, file in zip(models, files, strict=True):
-            graph.save(model, file)
-        found = native.call(
-            "running quantized models",
-            losses_of,
-            self.float_file,
-            files,
-            samples,
-            timeout_s=START_S + SAMPLE_S * len(samples) * (len(models) + 1),
-            memory_bytes=self.memory_bytes,
-        )
-        return [Loss(sqnr_db=sqnr_db, flips_pt=flips_pt) for sqnr_db, flips_pt in found]
 
     def operators(self, model: Model) -> dict[str, int]:
         """Return how often each operator stands in what onnxruntime makes of the model."""
@@ -268,13 +254,13 @@ class Quantizing:
             return placement_by_facts(self.plan, target), "target facts"
         return start, "measured"
 
-    def _choose_ranges(self, plans: Iterable[QuantizationPlan], units: Units) -> None:
+    def _choose_ranges(self, plans: Sequence[QuantizationPlan], units: Units) -> None:
         """Let the outputs decide: the least error of a tensor need not be theirs."""
-        found: list[tuple[float, QuantizationPlan]] = []
-        for plan in plans:
-            self.replan(plan)
-            found.append((self.losses([units])[0].sqnr_db, plan))
-        self.replan(max(found, key=lambda pair: pair[0])[1])
+        forms = [emit(self.model, plan, self.context.target, units) for plan in plans]
+        losses = self.answers.losses(forms)
+        best = max(range(len(plans)), key=lambda index: losses[index].sqnr_db)
+        self.replan(plans[best])
+        self._losses[units] = losses[best]
 
     def _trimmed(self, units: Units) -> Trimmed:
         return trimmed(

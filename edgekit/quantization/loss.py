@@ -18,6 +18,7 @@ Doubles = npt.NDArray[np.float64]
 
 _SMALLEST_PROBABILITY = 1e-30
 _CLASS_RANKS = (2, 3)
+_KEPT = ".npz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +47,40 @@ def losses_of(
     """Return (SQNR in dB, flips in points) of each file against `reference`.
 
     Runs behind the native door; see `Loss` for the figures.
+
+    Args:
+        reference: a model, or what `keep_outputs` kept of one for samples that begin with these.
+        files: models.
+        samples: at least one.
     """
-    wanted = outputs_of(reference, samples)
+    wanted = _wanted(reference, samples)
     found = []
     for index, file in enumerate(files):
         loss = loss_between(wanted, outputs_of(file, samples))
         found.append((loss.sqnr_db, loss.flips_pt))
         native.report(index + 1, len(files))
     return found
+
+
+def keep_outputs(model: Path, samples: Sequence[Sample], kept: Path) -> bool:
+    """Write what a model makes of samples, to compare others with; say whether that can be done.
+
+    Runs behind the native door.
+    """
+    found = outputs_of(model, samples)
+    plain = all(isinstance(a, np.ndarray) and a.dtype != object for row in found for a in row)
+    if plain:
+        arrays = {f"{at}-{i}": a for at, row in enumerate(found) for i, a in enumerate(row)}
+        np.savez(kept, **arrays)  # type: ignore[arg-type]  # its stub takes them for an option
+    return plain
+
+
+def _wanted(reference: Path, samples: Sequence[Sample]) -> list[list[Array]]:
+    if reference.suffix != _KEPT:
+        return outputs_of(reference, samples)
+    with np.load(reference) as kept:
+        count = len(kept.files) // (1 + max(int(name.partition("-")[0]) for name in kept.files))
+        return [[kept[f"{at}-{i}"] for i in range(count)] for at in range(len(samples))]
 
 
 def relative_difference(reference: Path, file: Path, samples: Sequence[Sample]) -> float:
