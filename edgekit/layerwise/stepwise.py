@@ -175,7 +175,7 @@ class Stepwise:
         )
         model.opset_imports.update(self._model.opset_imports)
         external_data.load_to_model(model)
-        return open_session(ir.to_proto(model).SerializeToString(), threads=os.cpu_count() or 1)
+        return open_session(ir.to_proto(model).SerializeToString(), threads=_cpus())
 
     def _stretch(self, values: Sequence[ir.Value]) -> list[ir.Node]:
         """Return the nodes that have not run and that `values` depend on."""
@@ -206,3 +206,10 @@ class Stepwise:
     def _new(self) -> _Stored:
         self._files += 1
         return _Stored(file=self._folder / f"{self._files}.bin", room=self._room)
+
+
+def _cpus() -> int:
+    """Return how many CPUs this process may use: threads that share one wait for each other."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
