@@ -15,6 +15,8 @@ from edgekit.dataset import Dataset, open_data
 from edgekit.distillation.distilling import taught
 from edgekit.distillation.exporting import exported
 from edgekit.distillation.recipe import Combination, Loss, Recipe
+from edgekit.distillation.stretches import Stretch, separable, spliced, stretch_of
+from edgekit.distillation.team import rank
 from edgekit.errors import ModelError, UsageError
 from edgekit.graph import Model
 from edgekit.interpreter.extra import require_torch
@@ -42,6 +44,7 @@ def distill(
     data: str | Path,
     out: str | Path,
     keep_macs: float | None = None,
+    replace: str | None = None,
     epochs: float = 0.0,
     minutes: float = 0.0,
     learning_rate: float = 0.0,
@@ -71,6 +74,9 @@ def distill(
         data: samples; labels are looked at only where `labels` is above 0.
         out: file to write.
         keep_macs: share of the first teacher's multiply-adds that an `auto` student keeps.
+        replace: `FIRST..LAST`, nodes of the teacher: what lies between them, both included, is
+            replaced by the student, which learns what goes in and comes out there; `auto` makes
+            its dense convolutions depthwise-separable. The record tells of whole outputs, too.
         epochs: how often all samples are seen; 0: as suits their number, or `minutes`.
         minutes: longest time for all of it; 0: no limit.
         learning_rate: largest one; 0: found by short trials.
@@ -108,7 +114,7 @@ def distill(
         seed=seed,
     )
     files = [teacher] if isinstance(teacher, str | Path) else list(teacher)
-    _check_call(files, str(student), keep_macs)
+    _check_call(files, str(student), keep_macs, replace)
     written = Path(out)
     check_file_out(written, force=force)
     progress("checking the models", 0, 0)
@@ -117,33 +123,67 @@ def distill(
     samples = open_data(data, teachers[0])
     check_batch_axis(teachers[0], samples)
     conditions = Conditions(device=None, threads=1, batch=1, shapes=shapes, progress=progress)
-    folder = written.with_name(f"{written.name}.training")
+    own = rank()
+    folder = written.with_name(f"{written.name}.training" + (f"-{own}" if own else ""))
     with open_job(Path(files[0]), teachers[0], local_target(), conditions, data=samples) as job:
-        start, derived = _start(str(student), keep_macs, job, samples, folder)
-        found = taught(start, teachers, samples, folder, recipe, progress=progress)
-        graph.save(found.model, written)
+        if replace is None:
+            start, derived = _start(str(student), keep_macs, job, samples, folder)
+            found = taught(start, teachers, samples, folder, recipe, progress=progress)
+        else:
+            whole, _record = apply(passes.Simplify(), job.model, context_of(job, samples))
+            stretch = stretch_of(whole, replace)
+            start, derived = _replaced(whole, stretch, str(student), job)
+            found = taught(
+                start, [whole], samples, folder, recipe, progress=progress, stretch=stretch
+            )
+        if own == 0:
+            graph.save(found.model, written)
     shutil.rmtree(folder, ignore_errors=True)
+    said = {"student": str(student), "keep_macs": keep_macs, "replace": replace}
     return StepRecord(
         name="distill",
-        params={"student": str(student), "keep_macs": keep_macs, **asdict(recipe)},
+        params={**said, **asdict(recipe)},
         changed=found.better,
         facts={**derived, **found.facts},
         seconds=round(time.monotonic() - started, 3),
     )
 
 
-def _check_call(files: Sequence[str | Path], student: str, keep_macs: float | None) -> None:
+def _check_call(
+    files: Sequence[str | Path], student: str, keep_macs: float | None, replace: str | None
+) -> None:
     if not files:
         raise UsageError("no teacher", where="--teacher", remedy="name one or several ONNX files")
     if keep_macs is not None:
         check_share(keep_macs, where="--keep-macs")
-    if (student == AUTO) != (keep_macs is not None):
+    if replace is not None:
+        if len(files) > 1 or keep_macs is not None or is_reference(student):
+            raise UsageError(
+                "goes with one teacher and a student that is auto or an ONNX file",
+                where="--replace",
+                found=f"{len(files)} teachers, --student {student}"
+                + (f" --keep-macs {keep_macs:g}" if keep_macs is not None else ""),
+            )
+    elif (student == AUTO) != (keep_macs is not None):
         raise UsageError(
             "goes with --student auto, and with that alone",
             where="--keep-macs",
             found=f"--student {student}" + (f" --keep-macs {keep_macs:g}" if keep_macs else ""),
             remedy="say how much an auto student keeps, e.g. --keep-macs 0.25",
         )
+
+
+def _replaced(
+    whole: Model, stretch: Stretch, student: str, job: Job
+) -> tuple[Model, dict[str, object]]:
+    """Return the model with a student in place of a stretch, and what is to be told of that."""
+    facts: dict[str, object] = {}
+    if student == AUTO:
+        start, facts["convolutions made separable"] = separable(whole, stretch)
+    else:
+        start = spliced(whole, stretch, graph.load(student))
+    before, after = (graph.costs(one, job.running.shapes) for one in (whole, start))
+    return start, {**facts, "multiply-adds kept": round(after.macs / max(before.macs, 1), 4)}
 
 
 def _start(

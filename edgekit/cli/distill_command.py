@@ -26,6 +26,11 @@ from edgekit.cli import options
     "--keep-macs", type=float, metavar="SHARE", help="Share of multiply-adds that auto keeps."
 )
 @click.option(
+    "--replace",
+    metavar="NODE..NODE",
+    help="Put the student in place of what lies there; auto: separable convolutions.",
+)
+@click.option(
     "--data",
     metavar="DATA",
     help="Samples to learn from: .npz, folder of .npz or of images, module:callable.",
@@ -73,6 +78,7 @@ def command(
     teachers: tuple[str, ...],
     student: str | None,
     keep_macs: float | None,
+    replace: str | None,
     data: str | None,
     no_augment: bool,
     shapes: tuple[str, ...],
@@ -94,6 +100,7 @@ def command(
             teachers,
             student=options.required(student, "--student"),
             keep_macs=keep_macs,
+            replace=replace,
             data=options.required(data, "--data"),
             out=written,
             augment=not no_augment,

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from edgekit.distillation.checkpoint import Arrays
+from edgekit.distillation.latent import Latent
+from edgekit.distillation.team import Team
 from edgekit.interpreter.network import Network
 
 _LONGEST_GRADIENT = 1.0
@@ -22,11 +24,15 @@ class Learner:
         mean: exponential mean of each over the steps, which is what is judged and kept.
     """
 
-    def __init__(self, network: Network, names: Sequence[str]) -> None:
+    def __init__(
+        self, network: Network, names: Sequence[str], latents: Sequence[Latent] = ()
+    ) -> None:
         for name, value in network.parameters.items():
             value.requires_grad_(name in names)
         self.network = network
         self.weights = {name: network.parameters[name] for name in names}
+        self._grids = {one.name: _Grid(one) for one in latents}
+        self.weights |= {name: grid.start() for name, grid in self._grids.items()}
         self.mean = {name: value.detach().clone() for name, value in self.weights.items()}
         self._start = {name: value.detach().clone() for name, value in self.weights.items()}
         self.begin()
@@ -48,24 +54,27 @@ class Learner:
 
     def run(self, feeds: Mapping[str, Tensor], outputs: Sequence[str]) -> dict[str, Tensor]:
         """Return answers of the weights that are being trained."""
-        return self.network.run(feeds, outputs)
+        return self.network.run({**feeds, **self._rounded(self.weights)}, outputs)
 
     def judged(self, feeds: Mapping[str, Tensor], outputs: Sequence[str]) -> dict[str, Tensor]:
         """Return answers of the mean weights."""
         with torch.no_grad():
-            return self.network.run({**feeds, **self.mean}, outputs)
+            floats = {k: v for k, v in self.mean.items() if k not in self._grids}
+            return self.network.run({**feeds, **floats, **self._rounded(self.mean)}, outputs)
 
-    def follow(self, rate: float, decay: float) -> None:
+    def follow(self, rate: float, decay: float, team: Team) -> None:
         """Take one step down the gradients that are there, and forget them.
 
         Args:
             rate: learning rate.
             decay: share of the mean that stays.
+            team: whose mean gradient it is.
         """
         values = list(self.weights.values())
         for value in values:
             if value.grad is None:
                 value.grad = torch.zeros_like(value)
+        team.average([value.grad for value in values])
         torch.nn.utils.clip_grad_norm_(values, _LONGEST_GRADIENT)
         self._optimizer.param_groups[0]["lr"] = rate
         self._optimizer.step()
@@ -73,6 +82,16 @@ class Learner:
         with torch.no_grad():
             for name, value in self.weights.items():
                 self.mean[name].lerp_(value, 1 - decay)
+
+    def kept(self) -> Arrays:
+        """Return the mean weights as they go into the graph."""
+        with torch.no_grad():
+            return {
+                name: value.numpy().copy()
+                if name not in self._grids
+                else self._grids[name].rounded(value).to(torch.int32).numpy()
+                for name, value in self.mean.items()
+            }
 
     def state(self) -> Arrays:
         """Return all that training remembers."""
@@ -91,3 +110,28 @@ class Learner:
             found += [(f"{kind}/{name}", kept[kind]) for kind in _MOMENTS]
             found += [(f"weight/{name}", value), (f"mean/{name}", self.mean[name])]
         return found
+
+    def _rounded(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the integers of latent weights, under the names that they are read by."""
+        return {grid.read: grid.rounded(weights[name]) for name, grid in self._grids.items()}
+
+
+class _Grid:
+    """Where the integers of a latent weight lie."""
+
+    def __init__(self, latent: Latent) -> None:
+        self.read = latent.read
+        self._integers = torch.from_numpy(latent.integers).float()
+        self._scale = torch.from_numpy(latent.scale)
+        self._point = torch.from_numpy(latent.point)
+        self._ends = latent.low, latent.high
+
+    def start(self) -> Tensor:
+        """Return the real numbers that the integers stand for."""
+        return ((self._integers - self._point) * self._scale).requires_grad_()
+
+    def rounded(self, weight: Tensor) -> Tensor:
+        """Return integers, as floats; the gradient passes straight through inside the range."""
+        real = weight / self._scale
+        whole = torch.round(real).detach() + (real - real.detach())
+        return (whole + self._point).clamp(*self._ends)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from edgekit.distillation.outcome import Assignment
 from edgekit.distillation.packing import Array, Stored
+from edgekit.distillation.team import Team
 
 _ELEMENTS = 2_500_000
 _SIZES = (8, 128)
@@ -51,8 +52,9 @@ class Course:
         steps: in an epoch.
     """
 
-    def __init__(self, given: Assignment) -> None:
+    def __init__(self, given: Assignment, team: Team) -> None:
         self._given = given
+        self._team = team
         self._inputs = [_opened(bucket.inputs) for bucket in given.train.buckets]
         self._answers = [[_opened(one) for one in view] for view in given.lessons.train]
         self.size = given.recipe.batch or _size(given)
@@ -102,6 +104,7 @@ class Course:
         return [found[at] for at in draw.permutation(len(found))]
 
     def _lesson(self, epoch: int, place: int, chosen: Array) -> Lesson:
+        chosen = self._team.part(chosen)
         size = len(chosen) if self._given.lessons.together > 1 else 1
         return Lesson(
             parts=tuple(

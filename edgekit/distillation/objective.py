@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from edgekit.distillation.answers import Taught
 from edgekit.distillation.recipe import Recipe
-from edgekit.distillation.teaching import Taught
 
 _SMALLEST_PROBABILITY = 1e-7
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit.distillation.answers import Lessons
+from edgekit.distillation.latent import Latent
 from edgekit.distillation.packing import Array, Packed
 from edgekit.distillation.recipe import Recipe
-from edgekit.distillation.teaching import Lessons
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,23 +18,25 @@ class Assignment:
 
     Attributes:
         student: its file.
-        names: initializers that are trained.
+        names: float initializers that are trained.
+        latents: integer ones that are.
         inputs: the student's name of each input of the data.
         train, held: samples to learn from, and to judge by.
         labels: of all the data; None where they are not looked at.
-        folder: for checkpoints.
+        checkpoint: file of it.
         seconds: longest time; 0: no limit.
     """
 
     student: Path
     names: tuple[str, ...]
+    latents: tuple[Latent, ...]
     inputs: Mapping[str, str]
     train: Packed
     held: Packed
     lessons: Lessons
     labels: Array | None
     recipe: Recipe
-    folder: Path
+    checkpoint: Path
     seconds: float
 
 

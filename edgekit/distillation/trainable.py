@@ -28,7 +28,7 @@ def trainable(model: Model) -> tuple[str, ...]:
     normalization, the bounds of a Clip, the scale of a quantization.
 
     Raises:
-        ModelError: there is none, or one is no float32.
+        ModelError: one is no float32.
     """
     found = []
     for name, value in model.ir.graph.initializers.items():
@@ -46,8 +46,6 @@ def trainable(model: Model) -> tuple[str, ...]:
                 remedy="train the float32 form of the model, and convert it then",
             )
         found.append(name)
-    if not found:
-        raise ModelError("has no weights that could be trained", where=model.name)
     return tuple(found)
 
 

@@ -7,7 +7,6 @@ ended goes on from its last checkpoint to the very weights it would have come to
 from __future__ import annotations
 
 import math
-import os
 import time
 from dataclasses import dataclass, field
 
@@ -21,6 +20,7 @@ from edgekit.distillation.learner import Learner
 from edgekit.distillation.lesson import Course, Lesson
 from edgekit.distillation.objective import Objective
 from edgekit.distillation.outcome import Assignment, Learned
+from edgekit.distillation.team import Team, cores
 from edgekit.interpreter.network import Network
 
 _CHECKS = 20
@@ -45,8 +45,8 @@ def train(assignment: Assignment) -> Learned:
     Raises:
         ModelError: an operator is not covered.
     """
-    torch.set_num_threads(os.cpu_count() or 1)
-    learner = Learner(Network(ir.load(assignment.student)), assignment.names)
+    torch.set_num_threads(cores())
+    learner = Learner(Network(ir.load(assignment.student)), assignment.names, assignment.latents)
     return _Training(assignment, learner).done()
 
 
@@ -81,10 +81,11 @@ class _Training:
         self._given = assignment
         self._recipe = assignment.recipe
         self._learner = learner
-        self._course = Course(assignment)
+        self._team = Team()
+        self._course = Course(assignment, self._team)
         self._objective = Objective(assignment.lessons.outputs, assignment.recipe)
         self._outputs = list(assignment.lessons.outputs)
-        self._file = assignment.folder / "checkpoint.npz"
+        self._file = assignment.checkpoint
         self._at = _Progress()
         self._best: Arrays = {}
         self._loss = math.nan
@@ -117,21 +118,23 @@ class _Training:
         at = self._at
         at.start, at.start_alike = self._judge()
         at.best, at.best_alike = at.start, at.start_alike
-        self._best = {name: value.numpy().copy() for name, value in self._learner.mean.items()}
+        self._best = self._learner.kept()
         allowed = self._given.seconds
         most = self._recipe.epochs or (
             _MOST_EPOCHS if allowed else self._recipe.passes_over(len(self._given.train))
         )
         at.total = max(round(most * self._course.steps), 1)
-        each = self._timed_step()
-        if allowed:
-            at.total = max(min(at.total, self._fitting(allowed, each)), 1)
-        at.rate = self._recipe.learning_rate or self._found_rate()
-        if allowed:
-            at.total = max(min(at.total, self._fitting(allowed, each)), 1)
+        each = self._timed_step() if allowed else 0.0
+        at.total = self._fitting(at.total, each)
+        at.rate = self._team.agreed(self._recipe.learning_rate or self._found_rate())
+        at.total = self._fitting(at.total, each)
 
-    def _fitting(self, allowed: float, each: float) -> int:
-        return int(_TIME_USED * (allowed - self._spent()) / each)
+    def _fitting(self, steps: int, each: float) -> int:
+        """Return how many of so many steps there is time for."""
+        if not each:
+            return steps
+        left = _TIME_USED * (self._given.seconds - self._spent())
+        return self._team.agreed(max(min(steps, int(left / each)), 1))
 
     def _timed_step(self) -> float:
         """Return the seconds of a step, and of its share of the checks."""
@@ -190,7 +193,7 @@ class _Training:
     def _over(self) -> bool:
         """Say whether nothing better is to be expected, or time is up."""
         at = self._at
-        late = bool(self._given.seconds) and self._spent() > self._given.seconds
+        late = bool(self._given.seconds) and self._team.agreed(self._spent() > self._given.seconds)
         diverged = bool(at.history) and not math.isfinite(self._loss)
         return late or diverged or at.since >= _PATIENCE
 
@@ -201,7 +204,7 @@ class _Training:
         at.history.append((at.step, self._loss, distance))
         if distance < at.best:
             at.best, at.best_alike, at.best_step, at.since = distance, alike, at.step, 0
-            self._best = {name: value.numpy().copy() for name, value in self._learner.mean.items()}
+            self._best = self._learner.kept()
         else:
             at.since += 1
         left = self._spent() * (at.total - at.step) / max(at.step, 1) / 60
@@ -219,7 +222,7 @@ class _Training:
             loss = self._objective.with_labels(distance, found, part.labels) * part.share
             loss.backward()
             total += float(loss.detach())
-        self._learner.follow(rate, decay)
+        self._learner.follow(rate, decay, self._team)
         return total
 
     def _judge(self, most: int = 0) -> tuple[float, float | None]:
@@ -250,7 +253,7 @@ class _Training:
         checkpoint.write(self._file, arrays, facts)
 
     def _resumed(self) -> bool:
-        found = checkpoint.read(self._file)
+        found = self._team.agreed(checkpoint.read(self._file))
         if found is None:
             return False
         arrays, facts = found

@@ -7,6 +7,7 @@ and training can go on from anywhere.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,10 +60,10 @@ class Views:
         down, right, flipped = (np.zeros(len(values), np.int64) for _ in range(3))
         for view in np.unique(views[views > 0]):
             of = views == view
-            drawn = self._drawn(int(view))
-            down[of] = _steps(drawn[0], height)[numbers[of]]
-            right[of] = _steps(drawn[1], width)[numbers[of]]
-            flipped[of] = (drawn[2] < 0.5)[numbers[of]]  # noqa: PLR2004  # one half
+            drawn = _drawn(self.seed, int(view), self.samples)
+            down[of] = _steps(drawn[0, numbers[of]], height)
+            right[of] = _steps(drawn[1, numbers[of]], width)
+            flipped[of] = drawn[2, numbers[of]] < 0.5  # noqa: PLR2004  # one half
         rows = (np.arange(height) + down[:, None]).clip(0, height - 1)
         columns = (np.arange(width) + right[:, None]).clip(0, width - 1)
         if self.mirrored:
@@ -77,10 +78,6 @@ class Views:
     def with_mirrored(self, mirrored: bool) -> Views:  # noqa: FBT001  # its only argument
         """Return the same views, some of them mirrored or none."""
         return replace(self, mirrored=mirrored)
-
-    def _drawn(self, view: int) -> Array:
-        """Return numbers from 0 to 1, shape (3, samples of all the data)."""
-        return np.random.default_rng((self.seed, view)).random((3, self.samples))
 
 
 def views_of(packed: Packed, samples: int, count: int, seed: int) -> Views:
@@ -104,6 +101,12 @@ def views_of(packed: Packed, samples: int, count: int, seed: int) -> Views:
                 image=name, rows=rows, columns=columns, count=count, samples=samples, seed=seed
             )
     return Views(samples=samples, seed=seed)
+
+
+@functools.lru_cache(maxsize=16)
+def _drawn(seed: int, view: int, samples: int) -> Array:
+    """Return numbers from 0 to 1, shape (3, samples of all the data)."""
+    return np.random.default_rng((seed, view)).random((3, samples))
 
 
 def _steps(drawn: Array, size: int) -> Array:

@@ -12,6 +12,7 @@ from edgekit.passes.contract import Context, Effort, LatenciesOf, Outcome, Pass,
 from edgekit.passes.finetune import Finetune
 from edgekit.passes.fp16 import Fp16
 from edgekit.passes.prune import Prune
+from edgekit.passes.qat import Qat
 from edgekit.passes.quantize import Quantize
 from edgekit.passes.simplify import Simplify
 from edgekit.passes.student import Student
@@ -27,6 +28,7 @@ __all__ = [
     "Pass",
     "Progress",
     "Prune",
+    "Qat",
     "Quantize",
     "Simplify",
     "Student",
@@ -34,7 +36,7 @@ __all__ = [
     "find",
 ]
 
-PASSES: tuple[type[Pass], ...] = (Simplify, Prune, Student, Finetune, Quantize, Fp16)
+PASSES: tuple[type[Pass], ...] = (Simplify, Prune, Student, Finetune, Quantize, Qat, Fp16)
 
 
 def find(name: str) -> type[Pass]:

@@ -55,6 +55,31 @@ def test_a_bad_learning_rate_is_rolled_back_and_said(files, capsys):
     assert (files / "out.onnx").exists()
 
 
+def test_a_part_alone_is_replaced_and_trained(files, capsys):
+    pytest.importorskip("torch")
+    more = ["--replace", "conv2..relu2", "--epochs", "4", "--learning-rate", "3e-3"]
+    assert distil(files, *more, student="auto") == 0
+    made, whole = (graph.load(files / name) for name in ("out.onnx", "teacher.onnx"))
+    weights, before = made.ir.graph.initializers, whole.ir.graph.initializers
+    assert "conv2/depthwise" in weights
+    assert (weights["w1"].const_value.numpy() == before["w1"].const_value.numpy()).all()
+    told = capsys.readouterr().err
+    assert "convolutions made separable: 1" in told
+    assert "distance of held-out outputs at the start" in told
+
+
+@pytest.mark.slow
+def test_a_torch_module_is_exported_and_learns(files, monkeypatch):
+    pytest.importorskip("torch")
+    (files / "own_student.py").write_text(
+        "import torch\n\n\ndef made():\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 5))\n"
+    )
+    monkeypatch.chdir(files)
+    assert distil(files, "--epochs", "4", student="own_student:made") == 0
+    assert [spec.name for spec in graph.load(files / "out.onnx").outputs] == ["logits"]
+
+
 def test_a_call_that_makes_no_sense_is_one_line(files, make, monkeypatch):
     graph.save(make(6, 1, classes=7), files / "other.onnx")
     np.savez(files / "empty.npz", x=np.zeros((0, 1, 16, 16), "f4"))

@@ -6,9 +6,10 @@ import pytest
 
 from edgekit import graph
 from edgekit.dataset import held_out
+from edgekit.distillation.answers import Question, Teacher
 from edgekit.distillation.packing import pack
 from edgekit.distillation.recipe import Recipe
-from edgekit.distillation.teaching import Question, Teacher, ask
+from edgekit.distillation.teaching import ask
 from edgekit.distillation.views import views_of
 
 

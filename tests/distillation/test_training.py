@@ -10,10 +10,11 @@ pytest.importorskip("torch")
 from edgekit import graph, native
 from edgekit.dataset import held_out
 from edgekit.distillation import training
+from edgekit.distillation.answers import Question, Teacher
 from edgekit.distillation.outcome import Assignment
 from edgekit.distillation.packing import pack
 from edgekit.distillation.recipe import Recipe
-from edgekit.distillation.teaching import Question, Teacher, ask
+from edgekit.distillation.teaching import ask
 from edgekit.distillation.trainable import trainable
 from edgekit.distillation.views import views_of
 
@@ -48,13 +49,14 @@ def assigned(data, teacher, student, tmp_path):
         return Assignment(
             student=tmp_path / "student.onnx",
             names=trainable(student),
+            latents=(),
             inputs={"x": "x"},
             train=train,
             held=held,
             lessons=lessons,
             labels=kept.labels() if recipe.labels else None,
             recipe=recipe,
-            folder=folder,
+            checkpoint=folder / "checkpoint.npz",
             seconds=0.0,
         )
 

@@ -1,0 +1,85 @@
+"""What is asked of teachers, and what is kept of their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from edgekit.dataset import Dataset
+from edgekit.distillation.packing import Packed, Stored
+from edgekit.distillation.recipe import Recipe
+from edgekit.distillation.views import Views
+
+Kind = Literal["values", "scores", "probabilities"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teacher:
+    """A model that answers.
+
+    Attributes:
+        inputs: its name of each input of the data.
+        outputs: its name of each output of the student that is taught.
+        weight: in the mean.
+    """
+
+    file: Path
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Whom to ask, and about what.
+
+    Attributes:
+        data: a few samples of it show how many may go through a model at once.
+        student: its file, which is tried as well.
+        train, held: samples to learn from, and to judge by.
+        folder: where answers go.
+    """
+
+    teachers: tuple[Teacher, ...]
+    student: Teacher
+    data: Dataset
+    train: Packed
+    held: Packed
+    views: Views
+    recipe: Recipe
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taught:
+    """What is known of one output.
+
+    Attributes:
+        kind: `probabilities` along the last axis, `scores` of classes, or plain `values`.
+        loss: `mse` or `kl`.
+        variance: of each element over the samples, on average.
+    """
+
+    kind: Kind
+    loss: str
+    variance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lessons:
+    """All answers.
+
+    Attributes:
+        outputs: by output of the student.
+        train: by view, by bucket, by output.
+        held: by bucket, by output; of the plain view.
+        together: samples that may go through the student at once.
+    """
+
+    outputs: Mapping[str, Taught]
+    train: tuple[tuple[Mapping[str, Stored], ...], ...]
+    held: tuple[Mapping[str, Stored], ...]
+    views: Views
+    together: int
