@@ -47,7 +47,7 @@ busybox ip link set lo up
 busybox ip address add 10.0.2.15/24 dev eth0
 busybox ip link set eth0 up
 chown -R {_USER_ID}:{_USER_ID} /home/{USER}
-chown -R 0:0 /etc/ssh
+chown -R 0:0 /etc
 chmod 600 /etc/ssh/ssh_host_ed25519_key
 """
 _INITTAB = """::sysinit:/etc/start

@@ -36,6 +36,7 @@ def start(place: Path, image: Path, cpu: str) -> None:
     start_from = folder / "initramfs"
     start_from.write_bytes(initramfs(image, place / "keys"))
     port, console = _port(place), folder / "console.log"
+    disk = str(image / "disk.img").replace(",", ",,")  # as QEMU reads options
     command = [
         *(program("qemu-system-aarch64"), "-M", "virt", "-cpu", cpu, "-accel", "tcg,thread=multi"),
         *("-smp", str(_CPUS), "-m", str(_MEMORY_MB), "-nodefaults", "-display", "none"),
@@ -43,7 +44,7 @@ def start(place: Path, image: Path, cpu: str) -> None:
         *("-kernel", image / "vmlinuz", "-initrd", start_from),
         *("-append", "console=ttyAMA0 quiet panic=-1"),
         *("-serial", f"file:{console}"),
-        *("-drive", f"if=none,id=disk,format=raw,snapshot=on,file={image / 'disk.img'}"),
+        *("-drive", f"if=none,id=disk,format=raw,snapshot=on,file={disk}"),
         *("-device", "virtio-blk-device,drive=disk"),
         *("-netdev", f"user,id=net,restrict=on,hostfwd=tcp:{ADDRESS}:{port}-:22"),
         *("-device", "virtio-net-device,netdev=net"),

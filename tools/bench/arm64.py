@@ -1,0 +1,107 @@
+"""Show how near a device's answers are to this machine's, for the float and the int8 forms.
+
+    python tools/bench/arm64.py JOBS.toml --device NAME [--target arm-cpu] [--samples 16]
+        [--only NAME ...] [--inventory FILE] [--out FOLDER]
+
+JOBS.toml is that of optimize.py; NAME is a device of the inventory, such as the emulated one of
+tools/arm64-device. Nothing is timed: the int8 forms are what the target's facts place (`facts`)
+and every unit that the target has a kernel for (`all`). A step is the range of an output over the
+samples, as this machine answers, divided by 255. Forms are kept in FOLDER and used again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from answers import opened
+
+from edgekit import bench, graph, passes
+from edgekit import target as targets
+from edgekit.dataset import Dataset, spread
+from edgekit.devices import LocalDevice, open_device
+from edgekit.graph import Model
+from edgekit.target import Target
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+_PLACED = {"facts": "measured", "all": "all"}
+"""How `Quantize` is told; without latencies, `measured` goes by the target's facts."""
+
+
+def main() -> None:
+    """Print a row a form of each model."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("jobs", type=Path)
+    parser.add_argument("--device", required=True)
+    parser.add_argument("--target", default="arm-cpu")
+    parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--inventory", type=Path)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    target = targets.load(given.target)
+    print("| model | form | largest difference | in steps | over half a step | SQNR, dB |")
+    print("|-|-|-|-|-|-|")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LocalDevice() as host,
+        open_device(given.device, given.inventory) as device,
+    ):
+        for name, model, data, judged_by in opened(given.jobs, given.only):
+            few = spread(judged_by, given.samples)
+            for form in ("float", *_PLACED):
+                file = Path(given.out or folder) / f"{name}-{form}.onnx"
+                if not file.exists():
+                    _write(model, form, data, target, file)
+                if not file.exists():
+                    print(f"| {name} | {form} | - | - | - | nothing is int8 |", flush=True)
+                    continue
+                here, there = (
+                    bench.evaluate(one, file, few, target=target) for one in (host, device)
+                )
+                print(f"| {name} | {form} | {_row(here, there)} |", flush=True)
+
+
+def _write(model: Model, form: str, data: Dataset, target: Target, file: Path) -> None:
+    """Write a form of a model; nothing when the pass leaves the model as it is."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if form == "float":
+        graph.save(model, file)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        context = passes.Context(
+            target=target,
+            data=data,
+            latencies_of=lambda _models, _effort: None,
+            workspace=Path(folder),
+        )
+        simple = passes.Simplify().apply(model, context).model
+        step = passes.build("quantize", {"placement": _PLACED[form], "explain": False})
+        outcome = step.apply(simple, context)
+        if outcome.changed:
+            graph.save(outcome.model, file)
+
+
+def _row(here: list[npt.NDArray[np.generic]], there: list[npt.NDArray[np.generic]]) -> str:
+    """Return the largest difference over all outputs, as such and in steps of its output."""
+    largest = steps = 0.0
+    over, count = 0, 0
+    for a, b in zip(here, there, strict=True):
+        wanted, found = (np.asarray(one, np.float64) for one in (a, b))
+        apart = np.abs(wanted - found)
+        step = (wanted.max() - wanted.min()) / 255 or 1.0
+        largest, steps = max(largest, float(apart.max())), max(steps, float(apart.max() / step))
+        over, count = over + int((apart > step / 2).sum()), count + apart.size
+    sqnr = bench.sqnr_db(there, here)
+    return f"{largest:.2g} | {steps:.3f} | {100 * over / count:.2f} % | {sqnr:.1f}"
+
+
+if __name__ == "__main__":
+    main()
