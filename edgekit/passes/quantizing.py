@@ -119,9 +119,7 @@ class Quantizing:
         """Return the int8 form, or why there is none that is worth having."""
         graph.save(self.model, self.float_file)
         self.judges = Judges.of(self.data)
-        self.answers = Answers(
-            self.float_file, self.judges.samples, self.folder, self.memory_bytes
-        )
+        self.answers = Answers(self.float_file, self.judges.samples, self.folder, self.memory_bytes)
         improving = Improving(self)
         bits, target = self.asked.weight_bits, self.context.target
         self.model = improving.scaled(holding(self.model, bits, target, self.context.shapes))
