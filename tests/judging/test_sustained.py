@@ -55,10 +55,10 @@ def test_a_steady_device_is_steady_from_the_start(make):
 
 
 def test_the_interval_holds_as_often_as_it_says(make):
-    """Windows resemble their neighbours (autocorrelation 0.6); so each bound is wrong in 5 %."""
-    random = np.random.default_rng(1)
+    """Windows resemble their neighbours (autocorrelation 0.6): each bound is wrong in 5 to 7 %."""
+    random = np.random.default_rng(3)
     missed = [0, 0]
-    for _ in range(100):
+    for _ in range(300):
         noise = np.zeros(200)
         for at in range(1, 200):
             noise[at] = 0.6 * noise[at - 1] + 0.01 * random.standard_normal()
@@ -66,7 +66,7 @@ def test_the_interval_holds_as_often_as_it_says(make):
         found = estimate("latency.sustained", make.measurement(sustained=run)).interval
         missed[0] += found.low > 0.01
         missed[1] += found.high < 0.01
-    assert max(missed) <= 0.12 * 100
+    assert max(missed) <= 0.10 * 300
 
 
 def test_what_still_changes_is_not_steady(make):
