@@ -85,7 +85,8 @@ def _run(
             str(folder),
             "--force",
         ]
-        environment = {**os.environ, "PYTHONPATH": str(home)}
+        cold = tempfile.mkdtemp(prefix="edgekit-bench-")  # what was made before is not found again
+        environment = {**os.environ, "PYTHONPATH": str(home), "XDG_CACHE_HOME": cold}
         _, seconds, peak = watched(command, environment, home, folder.with_suffix(".log"))
         return seconds, peak
 

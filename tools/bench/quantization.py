@@ -134,7 +134,8 @@ def quantized(
 ) -> list[Form]:
     """Run every tool; one that writes nothing is told with its last words."""
     out.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "OLIVE_DISABLE_TELEMETRY": "1"}
+    cold = tempfile.mkdtemp(prefix="edgekit-bench-")  # what was made before is not found again
+    environment = {**os.environ, "OLIVE_DISABLE_TELEMETRY": "1", "XDG_CACHE_HOME": cold}
     forms = []
     for tool, command in commands.items():
         file = out / f"{name}-{tool.replace(' ', '-')}.onnx"
