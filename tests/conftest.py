@@ -12,10 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.measurement import Accuracy, Block, Measurement, Memory, Run, Setup
 
+_USERS_ENVIRONMENT = dict(os.environ)
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # A job in the background of a shell ignores Ctrl-C, and its children would, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
 _caches = tempfile.TemporaryDirectory(prefix="edgekit-tests-")
 os.environ["XDG_CACHE_HOME"] = _caches.name
 
@@ -87,6 +87,12 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     x = rng.standard_normal((96, 3, 16, 16)).astype("f4")
     np.savez(path, x=x, label=rng.integers(0, 10, 96))
     return path
+
+
+@pytest.fixture(scope="session")
+def users_environment() -> dict[str, str]:
+    """The environment that the tests were started in, for what outlives them in a cache."""
+    return _USERS_ENVIRONMENT
 
 
 class Maker:
