@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgekit.checking import check
+    from edgekit.diagnosis import check_device
     from edgekit.errors import EdgekitError
+    from edgekit.fleet import profile_fleet
     from edgekit.gating import gate
     from edgekit.graph.load import load
     from edgekit.inspection import channel_groups, inspect
@@ -26,6 +28,7 @@ _HOME = {
     "add_device": "edgekit.lab",
     "channel_groups": "edgekit.inspection",
     "check": "edgekit.checking",
+    "check_device": "edgekit.diagnosis",
     "demo_files": "edgekit.sample",
     "distill": "edgekit.students",
     "gate": "edgekit.gating",
@@ -34,6 +37,7 @@ _HOME = {
     "load": "edgekit.graph",
     "optimize": "edgekit.pipeline",
     "profile": "edgekit.profiling",
+    "profile_fleet": "edgekit.fleet",
     "prune": "edgekit.single",
     "quantize": "edgekit.single",
     "remove_device": "edgekit.lab",
@@ -45,6 +49,7 @@ __all__ = [
     "add_device",
     "channel_groups",
     "check",
+    "check_device",
     "demo_files",
     "distill",
     "gate",
@@ -53,6 +58,7 @@ __all__ = [
     "load",
     "optimize",
     "profile",
+    "profile_fleet",
     "prune",
     "quantize",
     "remove_device",

@@ -118,7 +118,10 @@ def notes(evaluation: str | Path | None, judged_by: Dataset) -> tuple[str, ...]:
 def next_command(job: Job, folder: Path) -> str:
     """Return the command that usually comes after this job."""
     if job.device is None:
-        return f"edgekit profile {folder} --json measured.json (on a {job.running.target.name})"
+        return (
+            f"edgekit device add NAME ssh://USER@HOST --target {job.running.target.name}, then "
+            f"edgekit profile {folder} --device NAME --json measured.json"
+        )
     return f"edgekit report {folder} --open"
 
 

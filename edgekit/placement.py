@@ -49,7 +49,7 @@ def check_target(target: Target, name: str, inventory: str | Path | None) -> Non
     entered = targets.load(entry_of(name, inventory).target).name
     if entered != target.name:
         raise UsageError(
-            f"device {name!r} is a {entered}",
+            f"device {name!r} is of another target",
             where="--target",
             found=target.name,
             expected=entered,

@@ -4,17 +4,19 @@ The host sends this file as text, with a last line that calls `start`; before it
 its own has seen that Python is new enough. It stands alone: the agent is not there yet.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
 import signal
 import sys
+from typing import Any, Dict
 
 _PATIENCE_S = 120
 
 
-def start(sha256, size_bytes):
-    # type: (str, int) -> None
+def start(sha256: str, size_bytes: int) -> None:
     """Read the agent from standard input unless it is there already, and run it as `serve`."""
     signal.alarm(_PATIENCE_S)
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
@@ -37,8 +39,7 @@ def start(sha256, size_bytes):
     os.execv(sys.executable, [sys.executable, agent, "serve", os.path.dirname(folder)])
 
 
-def _is_there(agent, sha256):
-    # type: (str, str) -> bool
+def _is_there(agent: str, sha256: str) -> bool:
     try:
         with open(agent, "rb") as stream:
             return hashlib.sha256(stream.read()).hexdigest() == sha256
@@ -46,8 +47,7 @@ def _is_there(agent, sha256):
         return False
 
 
-def _received(size_bytes):
-    # type: (int) -> bytes
+def _received(size_bytes: int) -> bytes:
     """Read just that much: what follows is for the agent."""
     content = b""
     while len(content) < size_bytes:
@@ -58,19 +58,21 @@ def _received(size_bytes):
     return content
 
 
-def _write(agent, content, sha256):
-    # type: (str, bytes, str) -> None
+def _write(agent: str, content: bytes, sha256: str) -> None:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise OSError("the agent arrived damaged")
     part = "%s.%d" % (agent, os.getpid())
-    with open(part, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(part, agent)
+    try:
+        with open(part, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(part, agent)
+    except OSError:
+        os.remove(part)
+        raise
 
 
-def _say(answer):
-    # type: (dict) -> None
+def _say(answer: Dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()

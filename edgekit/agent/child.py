@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, IO, Optional
 
 from .lease import Lease
+from .limits import die_with_parent
 
 _CHUNK_BYTES = 1 << 20
 _COMPLAINT_BYTES = 4000
@@ -60,6 +61,7 @@ class Child:
                 cwd=str(self._folder),
                 env=dict(os.environ, ORT_DISABLE_TELEMETRY="1", PYTHONDONTWRITEBYTECODE="1"),
                 start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509  # this process has one thread
             )
             try:
                 ended = self._follow(process, journal, lease, meanwhile)

@@ -6,6 +6,7 @@ import json
 import os
 import select
 import signal
+import time
 from collections import deque
 from typing import Any, Callable, Deque, Dict, NoReturn, Optional
 
@@ -42,9 +43,11 @@ class Lease:
         Raises:
             LapsedError: there will be no more.
         """
+        until = None if within_s is None else time.monotonic() + within_s
+        watched = [self._descriptor] + ([] if unless is None else [unless])
         while not self._commands:
-            watched = [self._descriptor] + ([] if unless is None else [unless])
-            ready = select.select(watched, [], [], within_s)[0]
+            left_s = None if until is None else max(0.0, until - time.monotonic())
+            ready = select.select(watched, [], [], left_s)[0]
             if self._descriptor in ready:
                 self._read()
             else:

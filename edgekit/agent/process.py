@@ -55,10 +55,10 @@ class Inference:
         output = self._process.stdout
         assert output is not None  # noqa: S101  # asked for by stdout=PIPE
         if not self.answered(self._timeout_s):
-            raise AgentError("model", "no answer within %g s" % self._timeout_s)
+            raise AgentError("device", "no answer within %g s" % self._timeout_s)
         line = output.readline()
         if not line:
-            raise AgentError("model", "the inference process ended: %s" % self._cause())
+            raise self._ended()
         answer: Dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise AgentError(answer["error"], answer["message"])
@@ -82,8 +82,11 @@ class Inference:
             try:
                 self._process.stdin.write(json.dumps(message) + "\n")
             except BrokenPipeError:
-                raise AgentError("model", "the inference process is gone") from None
+                raise self._ended() from None
 
-    def _cause(self) -> str:
+    def _ended(self) -> AgentError:
+        """Say how it ended: SIGKILL comes from outside, when memory is short; others it earned."""
         code = self._process.wait()
-        return "signal %d" % -code if code < 0 else "exit code %d" % code
+        cause = "signal %d" % -code if code < 0 else "exit code %d" % code
+        kind = "device" if code == -signal.SIGKILL else "model"
+        return AgentError(kind, "the inference process ended: %s" % cause)

@@ -78,7 +78,8 @@ class _Server:
         elif do == "keep":
             self._send({"kept": self._store.keep(command["sha256"])})
         elif do == "link":
-            self._send({"path": self._store.link(command["name"], command["files"])})
+            self._store.link(command["name"], command["files"])
+            self._send({"linked": True})
         elif do == "folder":
             folder = self._store.folder / command["name"]
             folder.mkdir(exist_ok=True)

@@ -74,8 +74,8 @@ class Store:
         self._verified[sha256] = (self._files / sha256).stat().st_mtime
         return True
 
-    def link(self, name: str, files: Sequence[Tuple[str, str]]) -> str:
-        """Lay files (name, sha256) side by side in the job's folder `name`; where the first is."""
+    def link(self, name: str, files: Sequence[Tuple[str, str]]) -> None:
+        """Lay files (name, sha256) side by side in the job's folder `name`."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         for called, sha256 in files:
@@ -86,7 +86,6 @@ class Store:
                 os.link(str(kept), str(place))
             except OSError:  # a file system without links
                 shutil.copyfile(str(kept), str(place))
-        return str(folder / Path(files[0][0]).name)
 
     def remove_folder(self) -> None:
         """Remove the job's folder."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from edgekit.statistics import LOOKS
 _ANSWER_S = 120.0
 _BLOCK_S = 1800.0
 _REPEATS = 5
+_ROLES = ("original", "candidate", "candidate", "original")
 
 Progress = Callable[[int, int], None]
 
@@ -77,13 +79,16 @@ def _spec(device: Device, of: Candidate, running: Running) -> dict[str, Any]:
 
 def _block(index: int, answer: Mapping[str, Any], device: Device) -> Block:
     try:
+        runs = tuple(_run(run) for run in answer["runs"])
+        if tuple(run.role for run in runs) != _ROLES:
+            raise ValueError("not the four runs of a block")  # noqa: TRY301  # as what _run finds
         return Block(
             index=index,
-            runs=tuple(_run(run) for run in answer["runs"]),
+            runs=runs,
             disturbed=tuple(str(reason) for reason in answer["disturbed"]),
             state={name: answer[name] for name in ("before", "after", "cpus")},
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InfrastructureError(
             "the agent's block cannot be read", where=f"on {device.name}", found=repr(error)
         ) from error
@@ -93,14 +98,16 @@ def _run(answer: Mapping[str, Any]) -> Run:
     if answer["role"] not in ("original", "candidate"):
         raise ValueError(answer["role"])
     rounds = tuple(tuple(float(ns) / 1e9 for ns in each) for each in answer["rounds_ns"])
-    if not all(sample > 0 for each in rounds for sample in each):
+    once = (float(answer["first_s"]), float(answer["load_s"]))
+    every = [sample for each in (*rounds, once) for sample in each]
+    if not all(rounds) or not rounds or not all(0 < sample < math.inf for sample in every):
         raise ValueError("a latency that is not positive")
     warm_up, memory = answer["warm_up"], answer["memory"]
     return Run(
         role=cast("Role", answer["role"]),
         rounds=rounds,
-        first_s=float(answer["first_s"]),
-        load_s=float(answer["load_s"]),
+        first_s=once[0],
+        load_s=once[1],
         warmup_iterations=int(warm_up["iterations"]),
         settled=bool(warm_up["settled"]),
         batched=int(warm_up["batched"]),

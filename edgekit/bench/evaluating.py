@@ -75,10 +75,11 @@ def evaluate(
     }
     answer = ask(device, "evaluate", spec, timeout_s=_TIMEOUT_S, progress=progress)
     progress(len(dataset), len(dataset))
+    files = _files(answer, device)
     with tempfile.TemporaryDirectory(prefix="edgekit-answers-") as folder:
         return [
-            _fetch(device, output, Path(folder) / f"{at}.npy", len(dataset))
-            for at, output in enumerate(answer["outputs"])
+            _fetch(device, file, Path(folder) / f"{at}.npy", len(dataset))
+            for at, file in enumerate(files)
         ]
 
 
@@ -97,11 +98,22 @@ def _put(device: Device, arrays: list[npt.NDArray[np.generic]]) -> str:
         return device.put(file)
 
 
-def _fetch(device: Device, output: Any, to: Path, samples: int) -> npt.NDArray[np.generic]:
-    device.get(str(output["file"]), to)
+def _files(answer: dict[str, Any], device: Device) -> list[str]:
+    try:
+        return [str(output["file"]) for output in answer["outputs"]]
+    except (KeyError, TypeError) as error:
+        raise InfrastructureError(
+            "the agent's answer cannot be read", where=f"on {device.name}", found=repr(error)
+        ) from error
+
+
+def _fetch(device: Device, file: str, to: Path, samples: int) -> npt.NDArray[np.generic]:
+    device.get(file, to)
     try:
         array = np.load(to, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+        if not array.ndim:
+            raise ValueError("no array of samples")  # noqa: TRY301  # as what numpy finds
+    except Exception as error:  # a header can break numpy's reader in any way
         raise InfrastructureError(
             "the agent's answers cannot be read", where=f"on {device.name}", found=str(error)
         ) from error

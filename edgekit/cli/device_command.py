@@ -117,6 +117,20 @@ def _show(found: Trust) -> None:
             terminal.say(escape(f"pinned was {fingerprint}: it does not offer that any more"))
 
 
+@command.command("check")
+@click.argument("name")
+@options.inventory
+@options.json_file
+def check(*, name: str, inventory: str | None, json_file: str | None) -> int:
+    """Say what a device can do and how to mend what it cannot; 4 when something will fail."""
+    from edgekit.cli.doctor_command import show
+    from edgekit.diagnosis import check_device
+
+    findings = check_device(name, inventory=inventory)
+    profile, again = f"edgekit profile MODEL --device {name}", f"edgekit device check {name}"
+    return show(findings, json_file, profile, again)
+
+
 @command.command("remove")
 @click.argument("name")
 @options.inventory

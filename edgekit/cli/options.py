@@ -26,6 +26,13 @@ device = click.option(
     metavar="D",
     help="Device that measures; this machine if it is of the target's kind.",
 )
+devices = click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    metavar="D",
+    help="Device that measures, this machine by default; tag:T for all of that tag. Repeatable.",
+)
 inventory = click.option(
     "--inventory", metavar="FILE", help="File with the devices; else EDGEKIT_INVENTORY, else yours."
 )
@@ -151,6 +158,12 @@ def read_duration(text: str, option: str) -> float:
             "cannot read how long", where=option, found=repr(text), expected="such as 90s or 10m"
         )
     return seconds
+
+
+def of_device(file: str, device: str) -> str:
+    """Return the name of the file for one of several devices: `out.json` to `out.orin-1.json`."""
+    stem, dot, ending = file.rpartition(".")
+    return f"{stem}.{device}.{ending}" if dot and "/" not in ending else f"{file}.{device}"
 
 
 def required(value: Any, option: str) -> Any:

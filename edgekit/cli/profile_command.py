@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import rich_click as click
 
 from edgekit.cli import options
@@ -10,7 +12,7 @@ from edgekit.cli import options
 @click.command("profile")
 @options.model
 @click.option("--against", metavar="OTHER", help="Model to compare with, in paired blocks.")
-@options.device
+@options.devices
 @options.inventory
 @click.option("--runtime", metavar="R", help="Runtime: onnxruntime or litert; by the file's kind.")
 @options.evaluation
@@ -32,7 +34,7 @@ def command(
     *,
     model: str,
     against: str | None,
-    device: str | None,
+    devices: tuple[str, ...],
     inventory: str | None,
     runtime: str | None,
     evaluation: str | None,
@@ -47,27 +49,28 @@ def command(
     """Measure MODEL: latency, throughput, memory and load time, with intervals.
 
     With --against, both are measured in A B B A order; leaves with 1 when MODEL is slower, with 3
-    when that cannot be told.
+    when that cannot be told. With several devices they measure at the same time, --json and --html
+    write a file for each (FILE.NAME), and one that fails makes it 3 unless another rules 1.
     """
+    wanted: dict[str, Any] = {
+        "against": against,
+        "inventory": inventory,
+        "runtime": runtime,
+        "evaluation": evaluation,
+        "threads": threads,
+        "batch": batch,
+        "shapes": options.read_shapes(shapes),
+        "per_layer": per_layer,
+        "sustain_s": options.read_duration(sustain, "--sustain") if sustain else 0.0,
+    }
+    if len(devices) > 1 or any(device.startswith("tag:") for device in devices):
+        return _on_all(model, devices, wanted, json_file=json_file, html_file=html_file)
     from edgekit.cli import terminal
     from edgekit.profiling import profile
     from edgekit.report import console, json_document, measured_page
 
     with terminal.progress() as report:
-        measured = profile(
-            model,
-            against=against,
-            device=device,
-            inventory=inventory,
-            runtime=runtime,
-            evaluation=evaluation,
-            threads=threads,
-            batch=batch,
-            shapes=options.read_shapes(shapes),
-            per_layer=per_layer,
-            sustain_s=options.read_duration(sustain, "--sustain") if sustain else 0.0,
-            progress=report,
-        )
+        measured = profile(model, device=devices[0] if devices else None, progress=report, **wanted)
     if json_file:
         terminal.write_text(json_file, json_document(measured.measurement))
     if html_file:
@@ -78,3 +81,39 @@ def command(
     else:
         terminal.next_command(f"edgekit gate {json_file} --budget 'latency.p95<=...ms'")
     return measured.exit_code
+
+
+def _on_all(
+    model: str,
+    devices: tuple[str, ...],
+    wanted: dict[str, Any],
+    *,
+    json_file: str | None,
+    html_file: str | None,
+) -> int:
+    from edgekit.cli import terminal
+    from edgekit.errors import UsageError
+    from edgekit.fleet import profile_fleet
+    from edgekit.report import json_document, measured_page
+    from edgekit.report.sidebyside import Column, side_by_side
+
+    if "-" in (json_file, html_file):
+        raise UsageError("several devices need files", found="-", expected="a file's name")
+    with terminal.progress() as report:
+        fleet = profile_fleet(model, devices=devices, progress=report, **wanted)
+    columns: list[Column] = []
+    for share in fleet.shares:
+        found = share.profiled
+        if found is None:
+            columns.append((share.device, None, (), str(share.error)))
+            continue
+        columns.append((share.device, found.measurement, found.regressions, ""))
+        if json_file:
+            name = options.of_device(json_file, share.device)
+            terminal.write_text(name, json_document(found.measurement))
+        if html_file:
+            name = options.of_device(html_file, share.device)
+            terminal.write_text(name, measured_page.render(found.measurement))
+    terminal.console().print(side_by_side(columns))
+    terminal.next_command(f"edgekit device check {fleet.shares[0].device}")
+    return fleet.exit_code

@@ -68,11 +68,19 @@ def _asked(
         else:
             last = answer
 
-    with tempfile.TemporaryDirectory(prefix="edgekit-spec-") as folder:
-        file = Path(folder) / "spec.json"
-        file.write_text(json.dumps(spec), encoding="utf-8")
-        agent = device.put(agent_archive(Path(folder)))
-        argv = [device.python, agent, mode, device.put(file)]
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgekit-spec-") as folder:
+            file = Path(folder) / "spec.json"
+            file.write_text(json.dumps(spec), encoding="utf-8")
+            agent = device.put(agent_archive(Path(folder)))
+            argv = [device.python, agent, mode, device.put(file)]
+    except OSError as error:
+        raise InfrastructureError(
+            "cannot write on this side",
+            where=str(error.filename or tempfile.gettempdir()),
+            found=error.strerror or str(error),
+            remedy="free some, or set TMPDIR to another disk",
+        ) from error
     finished = device.run(argv, timeout_s=timeout_s, on_line=hear)
     if "error" in last:
         kind = _KINDS.get(str(last["error"]), InfrastructureError)
@@ -121,6 +129,12 @@ def _died(finished: Finished, device: Device) -> EdgekitError:
     where = f"on {device.name}"
     if finished.code == -signal.SIGALRM:
         return ModelError("the model runs without end", where=where)
+    if finished.code == -signal.SIGKILL:
+        return InfrastructureError(
+            "the agent was killed",
+            where=where,
+            remedy="the device may be short of memory: look into its log, or free some",
+        )
     if finished.code < 0:
         return ModelError(
             f"the inference process was ended by signal {-finished.code}",

@@ -182,9 +182,9 @@ class SshDevice:
             name=self.name,
             sftp=self._command().sftp(),
             here=self._home,
+            folder=self._opened["folder"],
             parts=str(PurePosixPath(self._opened["folder"]).parents[1] / "parts"),
             ask=self._asked,
-            inside=self._inside,
         )
 
     def _asked(self, command: dict[str, Any], key: str) -> Any:

@@ -141,6 +141,8 @@ class SshChannel:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        if self._beats.is_alive():
+            self._beats.join()
         for stream in (self._process.stdin, self._process.stdout, self._complaints):
             with contextlib.suppress(OSError):
                 if stream is not None:

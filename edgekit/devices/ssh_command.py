@@ -10,6 +10,7 @@ import functools
 import os
 import re
 import shlex
+import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ SSH_CONFIG = "EDGEKIT_SSH_CONFIG"
 """Names an ssh_config to use in place of the user's own."""
 
 CONNECT_S = 15
+_SSH_FAILED = 255
 _LACKS_KNOWN_HOSTS_COMMAND = (8, 4)
 
 
@@ -95,6 +97,7 @@ class SshCommand:
             "ForwardX11": "no",
             "ClearAllForwardings": "yes",
             "PermitLocalCommand": "no",
+            "RemoteCommand": "none",
             "LogLevel": "ERROR",
         }
         if _version() > _LACKS_KNOWN_HOSTS_COMMAND:
@@ -152,6 +155,13 @@ def refusal(code: int, complaint: str, *, name: str, entry: Entry) -> EdgekitErr
             found=said,
             remedy="install Python 3.8 or newer there, or name it with `edgekit device add "
             f"{name} ... --python PATH`",
+        )
+    if code not in {_SSH_FAILED, -signal.SIGKILL}:
+        return InfrastructureError(
+            f"{entry.python!r} does not start there",
+            where=name,
+            found=said,
+            remedy=f"try it: ssh {_by_hand(entry)} {entry.python} --version",
         )
     return UnreachableDeviceError(
         "cannot be reached",

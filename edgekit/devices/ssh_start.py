@@ -52,7 +52,9 @@ def connected(
             return _connected(command, order, tell)
         except (UnreachableDeviceError, ConnectionLostError) as error:
             if not left:
-                raise
+                raise InfrastructureError(
+                    error.what, where=error.where, found=error.found, remedy=error.remedy
+                ) from None
             tell(f"{error}; trying again")
             time.sleep(_PAUSE_S * (_TRIES - left) * random.uniform(0.5, 1.5))  # noqa: S311  # no secret
     raise AssertionError

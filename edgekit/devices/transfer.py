@@ -31,17 +31,17 @@ class Transfer:
         name: the device's, for messages.
         sftp: call of sftp that carries out a batch.
         here: private folder on this side.
+        folder: the job's own, over there.
         parts: folder over there for what is not whole yet.
         ask: sends a command to the agent and returns one key of its answer.
-        inside: returns a path over there, or raises when it is not the job's.
     """
 
     name: str
     sftp: Sequence[str]
     here: Path
+    folder: str
     parts: str
     ask: Callable[[dict[str, Any], str], Any]
-    inside: Callable[[object], str]
 
     def put(self, files: Sequence[Path]) -> str:
         """Bring files there, side by side, and return the path of the first.
@@ -50,10 +50,8 @@ class Transfer:
             ConnectionLostError: what was sent so far is kept there for the next try.
             InfrastructureError: no room, or what arrives is not what was sent, twice.
         """
-        sources = {_sha256(file, self.name): file for file in files}
-        named = {file.name: sha256 for sha256, file in sources.items()}
-        if len(named) < len(files):  # equal files under several names
-            named = {file.name: _sha256(file, self.name) for file in files}
+        named = {file.name: _sha256(file, self.name) for file in files}
+        sources = {named[file.name]: file for file in files}
         for again in (False, True):
             damaged = self._send(sources, from_the_start=again)
             if not damaged:
@@ -67,10 +65,13 @@ class Transfer:
             )
         digest = hashlib.sha256(repr(sorted(named.items())).encode()).hexdigest()
         order = [[file.name, named[file.name]] for file in files]
-        return self.inside(self.ask({"do": "link", "name": digest[:16], "files": order}, "path"))
+        self.ask({"do": "link", "name": digest[:16], "files": order}, "linked")
+        return f"{self.folder}/{digest[:16]}/{files[0].name}"
 
     def get(self, path: str, to: Path) -> None:
         """Bring the file `path` from there to `to`.
+
+        `path` is read by sftp: it has been checked to be of plain letters.
 
         Raises:
             ConnectionLostError: the connection broke.
@@ -131,7 +132,10 @@ class Transfer:
             room = int(answer["free_bytes"])
         except (KeyError, TypeError, ValueError, OverflowError):
             missing, room = [("", 0)], 0
-        if not {sha256 for sha256, _ in missing} <= set(sources):
+        if not all(
+            sha256 in sources and 0 <= sent <= sources[sha256].stat().st_size
+            for sha256, sent in missing
+        ):
             raise InfrastructureError("the agent's answer cannot be read", where=f"on {self.name}")
         return missing, room
 

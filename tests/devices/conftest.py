@@ -1,4 +1,4 @@
-"""Devices of every kind: this machine, and one behind a real sshd on the loopback address."""
+"""Devices of every kind: this machine, and such as stand behind a real sshd."""
 
 import sys
 
@@ -8,25 +8,7 @@ from loopback import Loopback, require_sshd
 from edgekit.devices import Entry, LocalDevice, SshDevice
 
 
-@pytest.fixture(scope="session")
-def sshd_of_session(tmp_path_factory):
-    require_sshd()
-    board = Loopback(tmp_path_factory.mktemp("board"))
-    board.start()
-    yield board
-    board.stop()
-
-
-@pytest.fixture
-def board(sshd_of_session, monkeypatch):
-    """A device on the loopback address; nothing may run there afterwards."""
-    monkeypatch.setenv("EDGEKIT_SSH_CONFIG", str(sshd_of_session.folder / "ssh_config"))
-    yield sshd_of_session
-    assert sshd_of_session.wait_until_idle(), [p.cmdline() for p in sshd_of_session.agents()]
-
-
-@pytest.fixture
-def entry(board):
+def entry_of(board):
     return Entry(
         host="127.0.0.1",
         port=board.port,
@@ -37,11 +19,44 @@ def entry(board):
     )
 
 
-@pytest.fixture(params=[LocalDevice, SshDevice], ids=["local", "ssh"])
+@pytest.fixture(scope="session")
+def boards(tmp_path_factory):
+    """Two devices that the same key opens: one to break, one that stays connected."""
+    require_sshd()
+    made = [Loopback(tmp_path_factory.mktemp("board")) for _ in range(2)]
+    made[1].admit(made[0])
+    for board in made:
+        board.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEKIT_SSH_CONFIG", str(made[0].folder / "ssh_config"))
+        yield made
+    for board in made:
+        board.stop()
+
+
+@pytest.fixture
+def board(boards):
+    """A device to break; nothing may run there afterwards."""
+    yield boards[0]
+    assert boards[0].wait_until_idle(), [each.cmdline() for each in boards[0].agents()]
+
+
+@pytest.fixture
+def entry(board):
+    return entry_of(board)
+
+
+@pytest.fixture(scope="session")
+def connected(boards):
+    with SshDevice("board", entry_of(boards[1])) as device:
+        yield device
+    assert boards[1].wait_until_idle()
+
+
+@pytest.fixture(params=["local", "ssh"])
 def device(request):
-    if request.param is LocalDevice:
+    if request.param == "local":
         with LocalDevice() as opened:
             yield opened
     else:
-        with SshDevice("board", request.getfixturevalue("entry")) as opened:
-            yield opened
+        yield request.getfixturevalue("connected")

@@ -4,7 +4,6 @@ import contextlib
 import getpass
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -42,6 +41,10 @@ class Loopback:
             f"Host *\n  IdentityFile {folder}/client_key\n  IdentitiesOnly yes\n"
         )
 
+    def admit(self, other: "Loopback") -> None:
+        """Let in whoever has the other's key."""
+        shutil.copy(other.folder / "client_key.pub", self.folder / "authorized_keys")
+
     @property
     def address(self) -> str:
         return f"ssh://{self.user}@127.0.0.1:{self.port}"
@@ -51,10 +54,11 @@ class Loopback:
         return " ".join((self.folder / "host_key.pub").read_text().split()[:2])
 
     def start(self) -> None:
-        Path("/run/sshd").mkdir(exist_ok=True) if os.getuid() == 0 else None
+        if os.getuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)
         log = (self.folder / "log").open("a")
         self.process = subprocess.Popen(
-            [SSHD, "-D", "-e", "-f", self.folder / "sshd_config"], stderr=log, stdin=-3
+            [SSHD, "-D", "-e", "-f", self.folder / "sshd_config"], stderr=log, stdin=subprocess.DEVNULL
         )
         log.close()
         until = time.monotonic() + 20

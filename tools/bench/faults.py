@@ -1,0 +1,312 @@
+"""Faults on a real connection: what a measuring job comes to, and what it leaves behind.
+
+    python tools/bench/faults.py --out faults.jsonl --trials 200
+
+Each trial starts a job over an sshd on the loopback address, injects one fault at a random moment,
+and looks: did the job end complete (whole blocks of four runs, none twice), or with exit code 3, 4
+or 130; does anything run or hold the lock afterwards; does the next job succeed. Resumable: trials
+in the file are not done again. Needs root (for tmpfs) and /usr/sbin/sshd.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "devices"))
+
+import onnx
+from loopback import Loopback
+
+from edgekit import add_device, trust_device
+from edgekit.candidate import Candidate
+from edgekit.cli.main import answer
+
+BLOCKS = 2
+_PAYLOAD_BYTES = 24 << 20
+_END_S = 240.0
+_IDLE_S = 75.0
+
+
+def job(inventory: str, model: str) -> int:
+    """Measure a model against itself in blocks, and print what came of it."""
+    from edgekit import bench, graph, target
+    from edgekit.bench import comparing
+    from edgekit.devices import open_device
+
+    comparing._ANSWER_S = 10.0  # noqa: SLF001  # a hung process is given up sooner
+    file = Path(model)
+    original = Candidate(name="original", file=file, sha256=graph.file_sha256(file), size_bytes=1)
+    with open_device("board", inventory, tell=lambda text: print(text, file=sys.stderr)) as board:
+        running = bench.Running(target=target.load("x86"), shapes={"x": (1, 3, 16, 16)})
+        blocks = bench.compare(board, original, original, running, looks=(BLOCKS,))
+    print(
+        json.dumps(
+            [
+                {
+                    "index": block.index,
+                    "runs": [len(run.samples) for run in block.runs],
+                    "disturbed": bool(block.disturbed),
+                    "mark": hash(block.runs),
+                }
+                for block in blocks
+            ]
+        )
+    )
+    return 0
+
+
+class Lab:
+    """One loopback device, its inventory, and the job's model."""
+
+    def __init__(self, folder: Path) -> None:
+        self.board = Loopback(folder / "board")
+        self.board.start()
+        os.environ["EDGEKIT_SSH_CONFIG"] = str(self.board.folder / "ssh_config")
+        self.inventory, self.model = folder / "devices.toml", folder / "model.onnx"
+        address = self.board.address
+        add_device(
+            "board", address, target="x86", python=sys.executable, inventory=self.inventory
+        )
+        self.trust()
+        self.folder, self.tmp = folder, folder / "tmp"
+        self.tmp.mkdir()
+
+    def trust(self) -> None:
+        """Pin the key that it has now."""
+        trust_device("board", accept=lambda _: True, inventory=self.inventory)
+
+    def new_model(self, *, large: bool) -> None:
+        """Make a model that the device has not seen; a large one takes a while to send."""
+        sys.path.insert(0, str(ROOT / "tests"))
+        from conftest import small_cnn
+
+        model = small_cnn()
+        content = random.randbytes(_PAYLOAD_BYTES // 2 if large else 8).hex()
+        onnx.helper.set_model_props(model, {"payload": content})
+        onnx.save(model, self.model)
+
+    def start(self) -> subprocess.Popen[str]:
+        """Start the job."""
+        return subprocess.Popen(
+            [sys.executable, __file__, "--job", str(self.inventory), str(self.model)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(self.tmp), "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+
+    def agents(self, mode: str) -> list[Any]:
+        """Return the agent's processes in a mode."""
+        return [each for each in self.board.agents() if mode in each.cmdline()]
+
+    def parts(self) -> list[Path]:
+        """Return what is on its way."""
+        return list((self.board.home / "edgekit" / "parts").glob("*.part"))
+
+
+def _signalled(mode: str, number: signal.Signals) -> Callable[[Lab, Any], None]:
+    def inject(lab: Lab, _process: Any) -> None:
+        until = time.monotonic() + 20
+        while not (found := lab.agents(mode)) and time.monotonic() < until:
+            time.sleep(0.01)
+        for each in found[:1]:
+            each.send_signal(number)
+
+    return inject
+
+
+def _restarted(lab: Lab, _process: Any) -> None:
+    lab.board.stop()
+    lab.board.start()
+
+
+def _during_upload(change: Callable[[Lab, Path], None]) -> Callable[[Lab, Any], None]:
+    def inject(lab: Lab, process: Any) -> None:
+        while process.poll() is None:
+            grown = [part for part in lab.parts() if part.stat().st_size > 1 << 20]
+            if grown:
+                change(lab, grown[0])
+                return
+            time.sleep(0.001)
+
+    return inject
+
+
+def _flip(_lab: Lab, part: Path) -> None:
+    with part.open("r+b") as stream:
+        stream.seek(1000)
+        stream.write(b"damaged")
+
+
+def _tmpfs(folder: Callable[[Lab], Path], size: str) -> Callable[[Lab, Any], None]:
+    def inject(lab: Lab, _process: Any) -> None:
+        place = folder(lab)
+        place.mkdir(parents=True, exist_ok=True)
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
+        subprocess.run(mount, check=True)  # noqa: S603  # as root, of our own folder
+
+    return inject
+
+
+def _full_there(lab: Lab) -> Path:
+    return lab.board.home / "edgekit" / "parts"
+
+
+def _full_here(lab: Lab) -> Path:
+    return lab.tmp
+
+
+def _second(lab: Lab, process: Any) -> None:
+    other = lab.start()
+    out, said = other.communicate(timeout=_END_S)
+    if other.returncode or not _whole(out):
+        process.kill()
+        raise AssertionError(said)
+
+
+FAULTS: dict[str, tuple[Callable[[Lab, Any], None], set[int]]] = {
+    "connection killed": (lambda lab, _: lab.board.cut() and None, {0, 4}),
+    "sshd restarted": (_restarted, {0, 4}),
+    "agent killed with -9": (_signalled("serve", signal.SIGKILL), {0, 4}),
+    "block's process killed with -9": (_signalled("block", signal.SIGKILL), {0, 4}),
+    "inference process killed, as when memory is short": (
+        _signalled("infer", signal.SIGKILL),
+        {0, 4},
+    ),
+    "inference process hung": (_signalled("infer", signal.SIGSTOP), {0, 4}),
+    "disk full there": (_tmpfs(_full_there, "1m"), {4}),
+    "disk full here": (_tmpfs(_full_here, "16k"), {4}),
+    "upload cut": (_during_upload(lambda lab, _part: lab.board.cut() and None), {0}),
+    "upload corrupted": (_during_upload(_flip), {0}),
+    "host key changed": (lambda lab, _: lab.board.new_host_key(), {0, 4}),
+    "second job at once": (_second, {0}),
+    "Ctrl-C": (lambda _, process: process.send_signal(signal.SIGINT), {0, 130}),
+    "host command killed with -9": (lambda _, process: process.kill(), {0, -9}),
+}
+_BEFORE = {"disk full there", "disk full here"}
+_LARGE = {"upload cut", "upload corrupted", "disk full there"}
+
+
+def trial(lab: Lab, fault: str, moment_s: float) -> dict[str, Any]:
+    """Run one job with one fault; what it came to, and what it left."""
+    inject, allowed = FAULTS[fault]
+    lab.new_model(large=fault in _LARGE)
+    if fault in _BEFORE:
+        inject(lab, None)
+    process = lab.start()
+    try:
+        if fault not in _BEFORE:
+            if fault not in _LARGE:
+                time.sleep(moment_s)
+            inject(lab, process)
+        out, said = process.communicate(timeout=_END_S)
+    finally:
+        process.kill()
+        for place in (_full_there(lab), _full_here(lab)):
+            subprocess.run(["umount", "-q", str(place)], check=False)  # noqa: S603, S607  # ours
+    code = process.returncode
+    whole = _whole(out)
+    idle = lab.board.wait_until_idle(_IDLE_S)
+    if fault == "host key changed":
+        lab.trust()
+    parts = len(lab.parts())
+    after = lab.start()
+    next_out, next_said = after.communicate(timeout=_END_S)
+    return {
+        "fault": fault,
+        "moment_s": round(moment_s, 2),
+        "code": code,
+        "complete": whole,
+        "good": code in allowed and whole == (code == 0) and idle,
+        "idle": idle,
+        "parts": parts,
+        "next": after.returncode == 0 and _whole(next_out),
+        "said": said.splitlines()[-1][:300] if said else "",
+        "next_said": next_said.splitlines()[-1][:300] if after.returncode and next_said else "",
+    }
+
+
+def _whole(out: str) -> bool:
+    try:
+        blocks = json.loads(out)
+    except ValueError:
+        return False
+    good = sum(not block["disturbed"] for block in blocks)
+    return (
+        [block["index"] for block in blocks] == list(range(len(blocks)))
+        and len({block["mark"] for block in blocks}) == len(blocks)
+        and all(len(block["runs"]) == 4 and min(block["runs"]) > 0 for block in blocks)
+        and (good == BLOCKS or len(blocks) - good > 5)
+    )
+
+
+def table(results: list[dict[str, Any]]) -> None:
+    """Print one row a fault."""
+    print("| fault | trials | complete | exit 4 | 130, -9 | as it must be | next job succeeds |")
+    print("|---|---|---|---|---|---|---|")
+    for fault in FAULTS:
+        rows = [row for row in results if row["fault"] == fault]
+        cells = (
+            len(rows),
+            sum(row["code"] == 0 for row in rows),
+            sum(row["code"] == 4 for row in rows),
+            sum(row["code"] in {130, -9} for row in rows),
+            sum(row["good"] for row in rows),
+            sum(row["next"] for row in rows),
+        )
+        print(f"| {fault} | {' | '.join(map(str, cells))} |")
+
+
+def main() -> None:
+    """Do the trials that the file lacks and print the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=Path, default=Path("faults.jsonl"))
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--for", dest="seconds", type=float, default=float("inf"))
+    parser.add_argument("--job", nargs=2)
+    given = parser.parse_args()
+    if given.job:
+        try:
+            code = job(*given.job)
+        except BaseException as error:  # noqa: BLE001  # as the command answers
+            code = answer(error)
+        sys.exit(code)
+    until = time.monotonic() + given.seconds
+    lines = given.out.read_text().splitlines() if given.out.exists() else []
+    results = [json.loads(line) for line in lines]
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        lab = Lab(Path(folder))
+        try:
+            lab.new_model(large=False)
+            started = time.monotonic()
+            assert _whole(lab.start().communicate(timeout=_END_S)[0])
+            whole_s = time.monotonic() - started
+            while len(results) < given.trials and time.monotonic() < until:
+                fault = list(FAULTS)[len(results) % len(FAULTS)]
+                moment_s = random.Random(len(results)).uniform(0, whole_s)
+                results.append(trial(lab, fault, moment_s))
+                with given.out.open("a") as stream:
+                    stream.write(json.dumps(results[-1]) + "\n")
+                row = results[-1]
+                if not (row["good"] and row["next"]):
+                    print(row, flush=True)
+        finally:
+            lab.board.stop()
+    table(results)
+
+
+if __name__ == "__main__":
+    main()
