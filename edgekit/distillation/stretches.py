@@ -234,7 +234,7 @@ def _initializer(graph: ir.Graph, name: str, array: Array) -> ir.Value:
 def _take_place(new: ir.Value, old: ir.Value) -> None:
     """Let `new` be read, and called, as `old` was."""
     name, old.name = old.name, None
-    new.shape, new.dtype = old.shape, old.dtype
+    new.shape, new.type = old.shape, old.type
     old.replace_all_uses_with(new, replace_graph_outputs=True)
     new.name = name
 
