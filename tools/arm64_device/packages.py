@@ -15,6 +15,8 @@ from pathlib import Path
 
 from arm64_device.places import DeviceError, program, run
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 PYTHON = "3.11"
 _RELEASE = "bookworm"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
 class DeviceError(Exception):
     """Something that ends the command, as one line for the user.
 
