@@ -11,6 +11,7 @@ from edgekit.errors import UsageError
 from edgekit.passes.contract import Context, Effort, LatenciesOf, Outcome, Pass, Progress
 from edgekit.passes.finetune import Finetune
 from edgekit.passes.fp16 import Fp16
+from edgekit.passes.layout import Layout
 from edgekit.passes.prune import Prune
 from edgekit.passes.qat import Qat
 from edgekit.passes.quantize import Quantize
@@ -24,6 +25,7 @@ __all__ = [
     "Finetune",
     "Fp16",
     "LatenciesOf",
+    "Layout",
     "Outcome",
     "Pass",
     "Progress",
@@ -36,7 +38,7 @@ __all__ = [
     "find",
 ]
 
-PASSES: tuple[type[Pass], ...] = (Simplify, Prune, Student, Finetune, Quantize, Qat, Fp16)
+PASSES: tuple[type[Pass], ...] = (Simplify, Prune, Student, Finetune, Quantize, Qat, Fp16, Layout)
 
 
 def find(name: str) -> type[Pass]:
