@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
