@@ -28,7 +28,8 @@ def write(file: Path, arrays: Mapping[str, npt.NDArray[Any]], facts: Mapping[str
     part = file.with_name(f".{file.name}.part")
     try:
         with part.open("wb") as stream:
-            np.savez(stream, **{_FACTS: np.array(json.dumps(facts))}, **arrays)
+            named: dict[str, Any] = {_FACTS: np.array(json.dumps(facts)), **arrays}
+            np.savez(stream, **named)
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(file)

@@ -67,7 +67,7 @@ def _latent(node: ir.Node) -> Latent | None:
     if tensor is None or tensor.dtype not in _RANGES or (given is not None and point is None):
         return None
     integers = tensor.numpy().astype(np.int32)
-    if scale.ndim > 1 or node.attributes.get_int("block_size", 0):
+    if scale.ndim > 1 or node.attributes.get_int("block_size", 0) != 0:
         return None
     axis = node.attributes.get_int("axis", 1)
     low, high = _RANGES[tensor.dtype]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -135,7 +135,7 @@ class Panel:
             answers = [np.log(one.clip(_SMALLEST_PROBABILITY)) for one in answers]
         if len(answers) == 1:
             return answers[0].astype(np.float32)
-        weights = np.stack(
+        weights: Array = np.stack(
             [
                 np.full(one.shape[:-1] if kind != "values" else one.shape, teacher.weight)
                 for one, teacher in zip(answers, self._teachers, strict=True)
@@ -156,7 +156,8 @@ class Panel:
 
 def _at_once(session: Any, model: Teacher, data: Dataset) -> int:
     """Return how many samples may go through a model at once."""
-    return batch_size(session, list(model.outputs.values()), _Renamed(data, model.inputs))
+    renamed = cast("Dataset", _Renamed(data, model.inputs))
+    return batch_size(session, list(model.outputs.values()), renamed)
 
 
 @dataclass(frozen=True, slots=True)

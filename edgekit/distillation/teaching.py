@@ -132,7 +132,7 @@ def variance(files: Sequence[Stored]) -> float:
     mean_square = sum(float(np.sum(squares)) for _, _, squares in totals.values()) / max(
         elements, 1
     )
-    return max(spread / max(elements, 1), 1e-6 * mean_square, 1e-12)
+    return float(max(spread / max(elements, 1), 1e-6 * mean_square, 1e-12))
 
 
 def _first(stored: Stored, count: int) -> Array:

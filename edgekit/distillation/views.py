@@ -106,7 +106,8 @@ def views_of(packed: Packed, samples: int, count: int, seed: int) -> Views:
 @functools.lru_cache(maxsize=16)
 def _drawn(seed: int, view: int, samples: int) -> Array:
     """Return numbers from 0 to 1, shape (3, samples of all the data)."""
-    return np.random.default_rng((seed, view)).random((3, samples))
+    drawn: Array = np.random.default_rng((seed, view)).random((3, samples))
+    return drawn
 
 
 def _steps(drawn: Array, size: int) -> Array:
