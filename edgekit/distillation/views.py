@@ -113,7 +113,8 @@ def _drawn(seed: int, view: int, samples: int) -> Array:
 def _steps(drawn: Array, size: int) -> Array:
     """Return shifts of -reach to reach, all equally likely."""
     reach = max(int(size * _SHIFT), 1)
-    return np.floor(drawn * (2 * reach + 1)).astype(np.int64) - reach
+    steps: Array = np.floor(drawn * (2 * reach + 1)).astype(np.int64) - reach
+    return steps
 
 
 def _spread(places: Array, axis: int, rank: int) -> Array:
