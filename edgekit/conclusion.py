@@ -35,7 +35,10 @@ class Request:
 
 def planned(job: Job, request: Request, original: Candidate) -> Result:
     """Return what a dry run says: nothing was changed, nothing measured."""
-    where = "on this machine" if job.device is not None else "nowhere: latency stays open"
+    where = "nowhere: latency stays open"
+    if job.device is not None:
+        local = job.device.name == "local"
+        where = "on this machine" if local else f"on {job.device.name}"
     steps = " then ".join(step.name for step in request.steps)
     return Result(
         model=job.file.name,

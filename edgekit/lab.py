@@ -70,7 +70,7 @@ def add_device(
         raise UsageError(f"{LOCAL!r} is this machine", where="NAME", remedy="choose another name")
     before = read_inventory(path).devices.get(name)
     stays = before is not None and (before.host, before.port) == (host, port)
-    values = {
+    values: dict[str, object] = {
         "host": host,
         "port": port,
         "user": user,

@@ -6,11 +6,13 @@ its own has seen that Python is new enough. It stands alone: the agent is not th
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any, Dict
 
 _PATIENCE_S = 120
@@ -19,30 +21,26 @@ _PATIENCE_S = 120
 def start(sha256: str, size_bytes: int) -> None:
     """Read the agent from standard input unless it is there already, and run it as `serve`."""
     signal.alarm(_PATIENCE_S)
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = os.path.join(home, "edgekit", "files")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgekit"
+    agent = cache / "files" / sha256
     try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        agent = os.path.join(folder, sha256)
+        agent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         missing = not _is_there(agent, sha256)
         _say({"send": missing})
         if missing:
             _write(agent, _received(size_bytes), sha256)
-        os.utime(agent)
+        os.utime(str(agent))
     except OSError as error:
-        _say({"failed": "%s: %s" % (error.filename or folder, error.strerror or error)})
+        _say({"failed": "%s: %s" % (error.filename or cache, error.strerror or error)})
         return
-    try:
+    with contextlib.suppress(OSError):  # it leads a session already
         os.setsid()
-    except OSError:
-        pass  # it leads a session already
-    os.execv(sys.executable, [sys.executable, agent, "serve", os.path.dirname(folder)])
+    os.execv(sys.executable, [sys.executable, str(agent), "serve", str(cache)])  # noqa: S606  # no shell is wanted
 
 
-def _is_there(agent: str, sha256: str) -> bool:
+def _is_there(agent: Path, sha256: str) -> bool:
     try:
-        with open(agent, "rb") as stream:
-            return hashlib.sha256(stream.read()).hexdigest() == sha256
+        return hashlib.sha256(agent.read_bytes()).hexdigest() == sha256
     except OSError:
         return False
 
@@ -58,18 +56,18 @@ def _received(size_bytes: int) -> bytes:
     return content
 
 
-def _write(agent: str, content: bytes, sha256: str) -> None:
+def _write(agent: Path, content: bytes, sha256: str) -> None:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise OSError("the agent arrived damaged")
-    part = "%s.%d" % (agent, os.getpid())
+    part = agent.with_suffix(".%d" % os.getpid())
     try:
-        with open(part, "wb") as stream:
+        with part.open("wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(part, agent)
+        part.replace(agent)
     except OSError:
-        os.remove(part)
+        part.unlink()
         raise
 
 

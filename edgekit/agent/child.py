@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -10,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, IO, Optional
+from typing import IO, Any, Callable, Dict, Optional, Union
 
 from .lease import Lease
 from .limits import die_with_parent
@@ -18,6 +19,7 @@ from .limits import die_with_parent
 _CHUNK_BYTES = 1 << 20
 _COMPLAINT_BYTES = 4000
 _TOUCH_S = 30.0
+_LATE = "late"
 
 Send = Callable[[Dict[str, Any]], None]
 
@@ -49,37 +51,42 @@ class Child:
                 self._send(json.loads(line))
             return True
         part = self._done.with_suffix(".part")
-        with (
-            tempfile.TemporaryFile(dir=str(self._folder)) as complaints,
-            part.open("w", encoding="utf-8") as journal,
-        ):
-            process = subprocess.Popen(
-                self._argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=complaints,
-                cwd=str(self._folder),
-                env=dict(os.environ, ORT_DISABLE_TELEMETRY="1", PYTHONDONTWRITEBYTECODE="1"),
-                start_new_session=True,
-                preexec_fn=die_with_parent,  # noqa: PLW1509  # this process has one thread
-            )
-            try:
-                ended = self._follow(process, journal, lease, meanwhile)
-            finally:
-                _kill(process)
-            if ended is None:
-                return False
-            if not ended:
-                self._send({"late": True})
-                return True
-            size = complaints.seek(0, os.SEEK_END)
-            complaints.seek(max(0, size - _COMPLAINT_BYTES))
-            complaint = complaints.read().decode("utf-8", "replace")
-            last = {"ended": process.wait(), "complaint": complaint}
-            journal.write(json.dumps(last) + "\n")
+        with tempfile.TemporaryFile(dir=str(self._folder)) as complaints:  # noqa: SIM117  # the one form that 3.8 reads
+            with part.open("w", encoding="utf-8") as journal:
+                ended = self._ran(journal, complaints, lease, meanwhile)
+                if ended is None:
+                    return False
+                if ended == _LATE:
+                    self._send({"late": True})
+                    return True
+                size = complaints.seek(0, os.SEEK_END)
+                complaints.seek(max(0, size - _COMPLAINT_BYTES))
+                complaint = complaints.read().decode("utf-8", "replace")
+                last = {"ended": ended, "complaint": complaint}
+                journal.write(json.dumps(last) + "\n")
         part.replace(self._done)
         self._send(last)
         return True
+
+    def _ran(
+        self, journal: IO[str], complaints: IO[bytes], lease: Lease, meanwhile: Callable[[], None]
+    ) -> Union[int, str, None]:
+        """Return its exit code; `late` when it had to be killed, None when the host closed."""
+        process = subprocess.Popen(
+            self._argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            cwd=str(self._folder),
+            env=dict(os.environ, ORT_DISABLE_TELEMETRY="1", PYTHONDONTWRITEBYTECODE="1"),
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509  # this process has one thread
+        )
+        try:
+            ended = self._follow(process, journal, lease, meanwhile)
+        finally:
+            _kill(process)
+        return None if ended is None else process.wait() if ended else _LATE
 
     def _follow(
         self,
@@ -102,10 +109,8 @@ class Child:
             if left_s <= 0:
                 return False
             command = lease.command(min(left_s, _TOUCH_S), unless=output)
-            if command is not None:
-                if command["do"] == "close":
-                    return None
-                continue
+            if command is not None and command["do"] == "close":
+                return None
             if time.monotonic() - touched > _TOUCH_S:
                 touched = time.monotonic()
                 meanwhile()
@@ -129,9 +134,7 @@ def _readable(descriptor: int) -> bool:
 
 def _kill(process: Any) -> None:
     """End it with all that it started; what has ended already does not mind."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
     process.stdout.close()

@@ -6,6 +6,7 @@ import fcntl
 import os
 import stat
 import time
+from pathlib import Path
 from typing import Optional
 
 from .wire import AgentError
@@ -64,7 +65,7 @@ class DeviceLock:
     def _is_in_place(self) -> bool:
         """Say whether the locked file is still the one that others would open."""
         try:
-            return os.path.samestat(os.fstat(self._descriptor), os.stat(self._path))
+            return os.path.samestat(os.fstat(self._descriptor), Path(self._path).stat())
         except OSError:
             return False
 

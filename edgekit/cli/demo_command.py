@@ -18,8 +18,8 @@ def command(out: str, *, force: bool) -> int:
     It was trained on Fashion-MNIST; 512 images calibrate it and 2,000 labelled ones judge it.
     """
     from edgekit.cli import terminal
-    from edgekit.placement import local_target
     from edgekit.pipeline import optimize
+    from edgekit.placement import local_target
     from edgekit.sample import demo_files
 
     files = demo_files()

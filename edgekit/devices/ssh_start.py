@@ -81,8 +81,8 @@ def _first_words(command: SshCommand, size: int) -> str:
     """Return the only text that a shell reads there: of our own making, but for Python's name."""
     words = (
         "import sys;v=sys.version_info;"
-        'sys.stdout.write("%s%%d.%%d\\n" %% v[:2]);sys.stdout.flush();'
-        "exec(sys.stdin.buffer.read(%d) if v>=%r else str())" % (_MARK.decode(), size, _OLDEST)
+        f'sys.stdout.write("{_MARK.decode()}%d.%d\\n" % v[:2]);sys.stdout.flush();'
+        f"exec(sys.stdin.buffer.read({size}) if v>={_OLDEST} else str())"
     )
     return "exec " + quoted([command.entry.python, "-c", words])
 

@@ -33,9 +33,13 @@ def test_comments_and_order_stay(inventory):
     assert inventory.read_text().replace("\n", "") == before.replace("\n", "")
 
 
-@pytest.mark.parametrize(("address", "stays"), [("ssh://u@10.0.0.5:2222", True), ("ssh://b", False)])
+@pytest.mark.parametrize(
+    ("address", "stays"), [("ssh://u@10.0.0.5:2222", True), ("ssh://b", False)]
+)
 def test_pinned_keys_stay_with_host_and_port_only(inventory, address, stays):
-    text = inventory.read_text().replace('target = "arm-cpu"', f'target = "x86"\nhost_keys = ["{KEY}"]')
+    text = inventory.read_text().replace(
+        'target = "arm-cpu"', f'target = "x86"\nhost_keys = ["{KEY}"]'
+    )
     inventory.write_text(text)
     add_device("pi", address, target="x86", inventory=inventory)
     assert bool(list_devices(inventory=inventory)["pi"].host_keys) == stays
@@ -74,7 +78,10 @@ def test_an_unknown_target_is_refused(tmp_path):
         ("schema = 1\n[devices.a]\nhost = 'h'\n", "missing key"),
         ("schema = 1\n[devices.a]\nhost = 'h'\ntarget = 'x86'\nprot = 1\n", "did you mean 'port'"),
         ("schema = 1\n[devices.a]\nhost = '-oX'\ntarget = 'x86'\n", "host"),
-        ("schema = 1\n[devices.a]\nhost = 'h'\ntarget = 'x86'\nhost_keys = ['a\\nb c']\n", "host_k"),
+        (
+            "schema = 1\n[devices.a]\nhost = 'h'\ntarget = 'x86'\nhost_keys = ['a\\nb c']\n",
+            "host_k",
+        ),
         ("schema = [", "not valid TOML"),
     ],
 )

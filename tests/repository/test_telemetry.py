@@ -11,6 +11,9 @@ ROOT = Path(__file__).parents[2]
 VARIABLE = "ORT_DISABLE_TELEMETRY"
 STARTERS = {"Popen", "run", "call", "check_call", "check_output", "Process", "execve", "execv"}
 
+OPENSSH = {"host_keys.py", "ssh_channel.py", "ssh_command.py", "transfer.py"}
+"""Start OpenSSH and nothing else: what runs at its other end is the agent."""
+
 
 def starts_of_processes(path):
     """Yield the line of each call in the file that starts a program."""
@@ -38,6 +41,7 @@ def test_each_module_that_starts_a_process_turns_telemetry_off(folder):
     silent = [
         f"{path.relative_to(ROOT)}:{line}"
         for path in sorted((ROOT / folder).rglob("*.py"))
+        if path.name not in OPENSSH
         for line in starts_of_processes(path)
         if VARIABLE not in where_it_must_be_off(path).read_text(encoding="utf-8")
     ]

@@ -24,14 +24,18 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "devices"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "devices")]
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-import onnx
-from loopback import Loopback
+import onnx  # noqa: E402  # after the path
+from conftest import small_cnn  # noqa: E402  # as above
+from loopback import Loopback  # noqa: E402  # as above
 
-from edgekit import add_device, trust_device
-from edgekit.candidate import Candidate
-from edgekit.cli.main import answer
+from edgekit import add_device, bench, graph, target, trust_device  # noqa: E402  # as above
+from edgekit.bench import comparing  # noqa: E402  # as above
+from edgekit.candidate import Candidate  # noqa: E402  # as above
+from edgekit.cli.main import answer  # noqa: E402  # as above
+from edgekit.devices import open_device  # noqa: E402  # as above
 
 BLOCKS = 2
 _PAYLOAD_BYTES = 24 << 20
@@ -41,10 +45,6 @@ _IDLE_S = 75.0
 
 def job(inventory: str, model: str) -> int:
     """Measure a model against itself in blocks, and print what came of it."""
-    from edgekit import bench, graph, target
-    from edgekit.bench import comparing
-    from edgekit.devices import open_device
-
     comparing._ANSWER_S = 10.0  # noqa: SLF001  # a hung process is given up sooner
     file = Path(model)
     original = Candidate(name="original", file=file, sha256=graph.file_sha256(file), size_bytes=1)
@@ -76,9 +76,7 @@ class Lab:
         os.environ["EDGEKIT_SSH_CONFIG"] = str(self.board.folder / "ssh_config")
         self.inventory, self.model = folder / "devices.toml", folder / "model.onnx"
         address = self.board.address
-        add_device(
-            "board", address, target="x86", python=sys.executable, inventory=self.inventory
-        )
+        add_device("board", address, target="x86", python=sys.executable, inventory=self.inventory)
         self.trust()
         self.folder, self.tmp = folder, folder / "tmp"
         self.tmp.mkdir()
@@ -89,11 +87,8 @@ class Lab:
 
     def new_model(self, *, large: bool) -> None:
         """Make a model that the device has not seen; a large one takes a while to send."""
-        sys.path.insert(0, str(ROOT / "tests"))
-        from conftest import small_cnn
-
         model = small_cnn()
-        content = random.randbytes(_PAYLOAD_BYTES // 2 if large else 8).hex()
+        content = os.urandom(_PAYLOAD_BYTES // 2 if large else 8).hex()
         onnx.helper.set_model_props(model, {"payload": content})
         onnx.save(model, self.model)
 
@@ -110,7 +105,7 @@ class Lab:
 
     def agents(self, mode: str) -> list[Any]:
         """Return the agent's processes in a mode."""
-        return [each for each in self.board.agents() if mode in each.cmdline()]
+        return self.board.agents(mode)
 
     def parts(self) -> list[Path]:
         """Return what is on its way."""
@@ -156,7 +151,7 @@ def _tmpfs(folder: Callable[[Lab], Path], size: str) -> Callable[[Lab, Any], Non
         place = folder(lab)
         place.mkdir(parents=True, exist_ok=True)
         mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
-        subprocess.run(mount, check=True)  # noqa: S603  # as root, of our own folder
+        subprocess.run(mount, check=True)
 
     return inject
 
@@ -216,7 +211,7 @@ def trial(lab: Lab, fault: str, moment_s: float) -> dict[str, Any]:
     finally:
         process.kill()
         for place in (_full_there(lab), _full_here(lab)):
-            subprocess.run(["umount", "-q", str(place)], check=False)  # noqa: S603, S607  # ours
+            subprocess.run(["umount", "-q", str(place)], check=False)  # noqa: S607  # as PATH says
     code = process.returncode
     whole = _whole(out)
     idle = lab.board.wait_until_idle(_IDLE_S)
@@ -292,11 +287,13 @@ def main() -> None:
         try:
             lab.new_model(large=False)
             started = time.monotonic()
-            assert _whole(lab.start().communicate(timeout=_END_S)[0])
+            out, said = lab.start().communicate(timeout=_END_S)
+            if not _whole(out):
+                raise SystemExit(f"an undisturbed job fails: {said}")
             whole_s = time.monotonic() - started
             while len(results) < given.trials and time.monotonic() < until:
                 fault = list(FAULTS)[len(results) % len(FAULTS)]
-                moment_s = random.Random(len(results)).uniform(0, whole_s)
+                moment_s = random.Random(len(results)).uniform(0, whole_s)  # noqa: S311  # no secret
                 results.append(trial(lab, fault, moment_s))
                 with given.out.open("a") as stream:
                     stream.write(json.dumps(results[-1]) + "\n")
