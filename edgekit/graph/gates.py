@@ -82,7 +82,7 @@ def _spread_up_to(pixels: int, model: Model) -> tuple[Model, tuple[str, ...]]:
             name=name,
         )
         output = resize.outputs[0]
-        output.name, output.dtype, output.shape = f"{name}.out", image.dtype, image.shape
+        output.name, output.type, output.shape = f"{name}.out", image.type, image.shape
         graph.graph.insert_before(node, resize)
         node.replace_input_with(at, output)
         spread.append(node.name or "")
