@@ -114,6 +114,7 @@ class Transfer:
             if batch:
                 complaint = self._batch(batch, timeout_s=_LEAST_S + wanted / _SLOWEST_BYTES_S)
                 if complaint is not None:
+                    self.ask({"do": "missing", "files": []}, "offer")  # else the connection broke
                     raise InfrastructureError(
                         "cannot send a file; is the device's disk full?",
                         where=self.name,

@@ -1,9 +1,11 @@
 """A device on the loopback address: a real sshd, with a key, a home and a lock of its own."""
 
 import contextlib
+import ctypes
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -61,6 +63,7 @@ class Loopback:
             [SSHD, "-D", "-e", "-f", self.folder / "sshd_config"],
             stderr=log,
             stdin=subprocess.DEVNULL,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509  # no threads here
         )
         log.close()
         until = time.monotonic() + 20
@@ -116,6 +119,10 @@ class Loopback:
         file.write_text(f'#!/bin/sh\n{code}\nexec {interpreter} "$@"\n')
         file.chmod(0o755)
         return str(file)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
 
 
 def _command(process) -> list:
