@@ -10,7 +10,15 @@ import numpy as np
 from edgekit.graph import Model
 from edgekit.passes.rounds import Round
 from edgekit.pruning import allocation
-from edgekit.pruning.budget import Cost, Counts, MeasuredTime, macs_cost, parameters_cost
+from edgekit.pruning.budget import (
+    Cost,
+    Counts,
+    MeasuredTime,
+    macs_cost,
+    macs_left,
+    parameters_cost,
+    parameters_left,
+)
 from edgekit.pruning.constraints import Allowed, constrained
 from edgekit.pruning.coupling import ChannelGroup, Coupling
 from edgekit.pruning.latencies import liked, measured_latency
@@ -19,6 +27,9 @@ if TYPE_CHECKING:
     from edgekit.passes.prune import Prune
 
 SecondsOf = Callable[[Sequence[Model]], Sequence[float]]
+_AIMS = 8
+"""How often a budget that was missed is aimed at again."""
+_OVER = 0.001
 
 
 def plan(asked: Prune, here: Round, seconds_of: SecondsOf) -> tuple[str, Counts]:
@@ -37,8 +48,12 @@ def plan(asked: Prune, here: Round, seconds_of: SecondsOf) -> tuple[str, Counts]
     table = here.survey.table
     cost = _cost(asked, here, seconds_of)
     if table:
-        return "by loss", allocation.by_loss(table, here.options, cost, here.limit)
-    return "uniform", allocation.uniform(here.options, cost, here.limit)
+        counts = _within(
+            asked, here, lambda limit: allocation.by_loss(table, here.options, cost, limit)
+        )
+        return "by loss", counts
+    counts = _within(asked, here, lambda limit: allocation.uniform(here.options, cost, limit))
+    return "uniform", counts
 
 
 def options_for(
@@ -82,18 +97,42 @@ def other_plans(
         seconds_of: as of `plan`.
         timed: whether there is a device to ask.
     """
-    groups, table, limit = here.survey.groups, here.survey.table, here.limit
+    groups, table = here.survey.groups, here.survey.table
     if asked.ratios or asked.max_latency_s or here.state.gone or not table:
         return {}
     cost = _cost(asked, here, seconds_of)
-    found = {"uniform": allocation.uniform(here.options, cost, limit)}
+    found = {
+        "uniform": _within(asked, here, lambda most: allocation.uniform(here.options, cost, most))
+    }
     if timed:
         latency = measured_latency(here.coupling, groups, here.options, seconds_of)
         price = MeasuredTime(latency=latency, theory=cost)
-        found["by loss and latency"] = allocation.by_loss(
-            table, here.options, cost, limit, price=price
+        found["by loss and latency"] = _within(
+            asked,
+            here,
+            lambda most: allocation.by_loss(table, here.options, cost, most, price=price),
         )
     return found
+
+
+def _within(asked: Prune, here: Round, counts_at: Callable[[float], Counts]) -> Counts:
+    """Return counts whose channels are within the limit, counted one by one.
+
+    A budget takes a group's channels for equally wide and equally spread. Where they are not (the
+    halves of a Split, a shuffle) more is left than it foretells, and a lower limit is aimed at.
+    """
+    counts = counts_at(here.limit)
+    if asked.max_latency_s:
+        return counts
+    left, limit = (macs_left if asked.keep_macs else parameters_left), here.limit
+    for _ in range(_AIMS):
+        keep = allocation.flags(here.coupling, here.survey.groups, here.survey.scores, counts)
+        found = left(here.coupling, keep)
+        if found <= here.limit * (1 + _OVER):
+            break
+        limit *= here.limit / found
+        counts = counts_at(limit)
+    return counts
 
 
 def _cost(asked: Prune, here: Round, seconds_of: SecondsOf) -> Cost:

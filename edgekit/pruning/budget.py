@@ -10,13 +10,15 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.pruning.coupling import FIXED, ChannelGroup, Coupling, Ids
+from edgekit.pruning.coupling import FIXED, ChannelGroup, Coupling, Ids, Keep
 
 _THEORY = 0.1
 
 Counts = npt.NDArray[np.int64]
 """How many channels each group keeps, in the order of the groups."""
 Savings = npt.NDArray[np.float64]
+_Product = tuple[float, tuple[Ids, ...]]
+"""An amount at full length, and the axes that shorten it."""
 
 
 class Cost(Protocol):
@@ -165,20 +167,25 @@ class MeasuredTime:
 
 def macs_cost(coupling: Coupling, groups: Sequence[ChannelGroup]) -> ProductCost:
     """Return the multiply-adds as a function of the counts of `groups`."""
-    return _product_cost(
-        coupling, groups, [(float(product.macs), product.axes) for product in coupling.products]
-    )
+    return _product_cost(coupling, groups, _of_macs(coupling))
 
 
 def parameters_cost(coupling: Coupling, groups: Sequence[ChannelGroup]) -> ProductCost:
     """Return the elements of all initializers as a function of the counts of `groups`."""
-    products = []
-    for name, value in coupling.model.ir.graph.initializers.items():
-        shape = () if value.shape is None else tuple(map(int, value.shape.numpy()))
-        found = (coupling.on(name, axis) for axis in range(len(shape)))
-        axes = tuple(ids for ids in found if ids is not None)
-        products.append((float(math.prod(shape)), axes))
-    return _product_cost(coupling, groups, products)
+    return _product_cost(coupling, groups, _of_parameters(coupling))
+
+
+def macs_left(coupling: Coupling, keep: Keep) -> float:
+    """Return the multiply-adds of the model with these channels alone.
+
+    Exact, where `macs_cost` takes all channels of a group for equally wide and equally spread.
+    """
+    return _left(_of_macs(coupling), keep)
+
+
+def parameters_left(coupling: Coupling, keep: Keep) -> float:
+    """Return the elements of all initializers of the model with these channels alone."""
+    return _left(_of_parameters(coupling), keep)
 
 
 def latency_cost(
@@ -203,10 +210,33 @@ def latency_cost(
     return LatencyCost(dense=dense_us, saved_us=tuple(rows))
 
 
+def _of_macs(coupling: Coupling) -> list[_Product]:
+    return [(float(product.macs), product.axes) for product in coupling.products]
+
+
+def _of_parameters(coupling: Coupling) -> list[_Product]:
+    products = []
+    for name, value in coupling.model.ir.graph.initializers.items():
+        shape = () if value.shape is None else tuple(map(int, value.shape.numpy()))
+        found = (coupling.on(name, axis) for axis in range(len(shape)))
+        axes = tuple(ids for ids in found if ids is not None)
+        products.append((float(math.prod(shape)), axes))
+    return products
+
+
+def _left(products: Sequence[_Product], keep: Keep) -> float:
+    shares = (
+        (float(np.mean((one == FIXED) | keep[one])) for one in axes) for _amount, axes in products
+    )
+    return sum(
+        amount * math.prod(share) for (amount, _axes), share in zip(products, shares, strict=True)
+    )
+
+
 def _product_cost(
     coupling: Coupling,
     groups: Sequence[ChannelGroup],
-    products: Sequence[tuple[float, tuple[Ids, ...]]],
+    products: Sequence[_Product],
 ) -> ProductCost:
     group_of = np.full(coupling.count, FIXED)
     for number, group in enumerate(groups):

@@ -5,10 +5,11 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit import graph
+from edgekit import graph, passes
+from edgekit import target as targets
 from edgekit.graph import Model
 from edgekit.pruning.analysis import couple
-from edgekit.pruning.budget import macs_cost, parameters_cost
+from edgekit.pruning.budget import macs_cost, macs_left, parameters_cost, parameters_left
 from edgekit.pruning.preparing import prepared
 from edgekit.pruning.surgery import removed
 
@@ -75,4 +76,51 @@ def test_what_a_budget_counts_is_what_the_smaller_graph_costs():
         expected = graph.costs(removed(coupling, keep), SHAPES)
         assert macs.total(counts) == pytest.approx(expected.macs, rel=1e-9)
         assert parameters.total(counts) == pytest.approx(expected.parameters, rel=1e-9)
+        assert macs_left(coupling, keep) == pytest.approx(expected.macs, rel=1e-9)
+        assert parameters_left(coupling, keep) == pytest.approx(expected.parameters, rel=1e-9)
     assert not keep.all()
+
+
+def halves():
+    """The halves of one convolution's channels, of which one is read by a wide layer."""
+    nodes = [
+        N("Conv", ["x", "w1"], ["a"], "stem"),
+        N("Split", ["a"], ["b", "c"], "parts", axis=1, num_outputs=2),
+        N("Add", ["b", "c"], ["d"], "both"),
+        N("Conv", ["b", "w2"], ["e"], "wide"),
+        N("Conv", ["d", "w3"], ["f"], "narrow"),
+        N("Conv", ["e", "w4"], ["y"], "last"),
+        N("Conv", ["f", "w5"], ["z"], "end"),
+    ]
+    weights = {
+        "w1": (32, 3, 1, 1), "w2": (64, 16, 3, 3), "w3": (8, 16, 1, 1), "w4": (4, 64, 1, 1),
+        "w5": (4, 8, 1, 1),
+    }  # fmt: skip
+    rng = np.random.default_rng(3)
+    proto = helper.make_graph(
+        nodes,
+        "halves",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 8, 8))],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "yz"],
+        [
+            numpy_helper.from_array(rng.standard_normal(shape).astype("f4"), name)
+            for name, shape in weights.items()
+        ],
+    )
+    model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return Model(ir=ir.from_proto(model), name="halves")
+
+
+@pytest.mark.parametrize("share", [0.7, 0.5, 0.3])
+def test_a_share_is_kept_by_the_model_that_is_left(tmp_path, share):
+    model = halves()
+    context = passes.Context(
+        target=targets.load("arm-cpu"),
+        data=None,
+        latencies_of=lambda _models, _effort: None,
+        workspace=tmp_path,
+        shapes={"x": (1, 3, 8, 8)},
+    )
+    outcome = passes.Prune(keep_macs=share, criterion="l2").apply(model, context)
+    macs = [graph.costs(one, context.shapes).macs for one in (model, outcome.model)]
+    assert macs[1] <= 1.001 * share * macs[0]
