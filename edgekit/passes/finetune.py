@@ -16,11 +16,8 @@ from edgekit.passes.contract import Context, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finetune:
-    """Train all weights by distillation from the original, on unlabelled samples.
-
-    Its place is behind `prune`. Held-out answers never get worse: where training makes them no
-    better, the model stays as it is. Needs the extra `train`.
+class Learning:
+    """The parameters of every pass that trains.
 
     Attributes:
         epochs: how often all samples are seen; 0: as often as suits their number.
@@ -29,16 +26,34 @@ class Finetune:
         seed: of all that is drawn.
     """
 
-    name: ClassVar[str] = "finetune"
-    tolerance: ClassVar[float | None] = None
-
     epochs: float = 0.0
     minutes: float = 0.0
     learning_rate: float = 0.0
     seed: int = 0
 
+    def recipe(self) -> Recipe:
+        """Return how to train; raise `UsageError` for a value out of range."""
+        return Recipe(
+            epochs=self.epochs,
+            minutes=self.minutes,
+            learning_rate=self.learning_rate,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finetune(Learning):
+    """Train all weights by distillation from the original, on unlabelled samples.
+
+    Its place is behind `prune`. Held-out answers never get worse: where training makes them no
+    better, the model stays as it is. Needs the extra `train`.
+    """
+
+    name: ClassVar[str] = "finetune"
+    tolerance: ClassVar[float | None] = None
+
     def __post_init__(self) -> None:
-        self._recipe()
+        self.recipe()
 
     def apply(self, model: Model, context: Context) -> Outcome:
         """Return the trained model; facts hold how near it came.
@@ -53,15 +68,7 @@ class Finetune:
             return Outcome(
                 model=model, changed=False, skipped=(Skip(where=model.name, reason=reason),)
             )
-        return learnt(model, [context.original], context, self._recipe())
-
-    def _recipe(self) -> Recipe:
-        return Recipe(
-            epochs=self.epochs,
-            minutes=self.minutes,
-            learning_rate=self.learning_rate,
-            seed=self.seed,
-        )
+        return learnt(model, [context.original], context, self.recipe())
 
 
 def learnt(model: Model, teachers: Sequence[Model], context: Context, recipe: Recipe) -> Outcome:

@@ -6,21 +6,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from edgekit.candidate import Skip
-from edgekit.distillation.recipe import Recipe
 from edgekit.graph import Model
 from edgekit.passes.contract import Context, Outcome
-from edgekit.passes.finetune import learnt
+from edgekit.passes.finetune import Learning, learnt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Qat:
+class Qat(Learning):
     """Train integer weights and biases by distillation from the original, on unlabelled samples.
 
     Its place is behind `quantize`. Rounding is part of what is trained; scales and zero points
     stay. Where held-out answers come no nearer, the model stays as it is. Needs the extra `train`.
-
-    Attributes:
-        epochs, minutes, learning_rate, seed: as of `finetune`.
 
     Source: Jacob et al. 2018, section 3.
     """
@@ -28,13 +24,8 @@ class Qat:
     name: ClassVar[str] = "qat"
     tolerance: ClassVar[float | None] = None
 
-    epochs: float = 0.0
-    minutes: float = 0.0
-    learning_rate: float = 0.0
-    seed: int = 0
-
     def __post_init__(self) -> None:
-        self._recipe()
+        self.recipe()
 
     def apply(self, model: Model, context: Context) -> Outcome:
         """Return the trained model; facts hold how near it came.
@@ -50,12 +41,4 @@ class Qat:
             return Outcome(
                 model=model, changed=False, skipped=(Skip(where=model.name, reason=reason),)
             )
-        return learnt(model, [context.original], context, self._recipe())
-
-    def _recipe(self) -> Recipe:
-        return Recipe(
-            epochs=self.epochs,
-            minutes=self.minutes,
-            learning_rate=self.learning_rate,
-            seed=self.seed,
-        )
+        return learnt(model, [context.original], context, self.recipe())

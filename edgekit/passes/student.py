@@ -5,38 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from edgekit.distillation.recipe import Recipe
 from edgekit.graph import Model
 from edgekit.interpreter.extra import require_torch
 from edgekit.passes.contract import Context, Outcome
-from edgekit.passes.finetune import learnt
+from edgekit.passes.finetune import Learning, learnt
 from edgekit.passes.prune import Prune
 from edgekit.pruning.selection import check_share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Student:
+class Student(Learning):
     """Prune to a budget, then train what is left by distillation from the model before.
 
     Needs the extra `train`.
 
     Attributes:
         keep_macs: share of the multiply-adds that stays, between 0 and 1.
-        epochs, minutes, learning_rate, seed: as of `finetune`.
     """
 
     name: ClassVar[str] = "student"
     tolerance: ClassVar[float | None] = None
 
     keep_macs: float = 0.25
-    epochs: float = 0.0
-    minutes: float = 0.0
-    learning_rate: float = 0.0
-    seed: int = 0
 
     def __post_init__(self) -> None:
         check_share(self.keep_macs, where="student.keep_macs")
-        self._recipe()
+        self.recipe()
 
     def apply(self, model: Model, context: Context) -> Outcome:
         """Return the student; facts hold what went, and how near it came.
@@ -50,18 +44,10 @@ class Student:
         pruned = Prune(keep_macs=self.keep_macs).apply(model, context)
         if not pruned.changed:
             return pruned
-        found = learnt(pruned.model, [model], context, self._recipe())
+        found = learnt(pruned.model, [model], context, self.recipe())
         return replace(
             found,
             changed=True,
             skipped=(*pruned.skipped, *found.skipped),
             facts={**pruned.facts, **found.facts},
-        )
-
-    def _recipe(self) -> Recipe:
-        return Recipe(
-            epochs=self.epochs,
-            minutes=self.minutes,
-            learning_rate=self.learning_rate,
-            seed=self.seed,
         )
