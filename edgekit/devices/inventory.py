@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -122,7 +121,8 @@ def write_entry(path: Path, name: str, entry: Entry | None) -> None:
             devices.pop(name, None)
         else:
             _set(devices, name, entry.model_dump(exclude_none=True, exclude_defaults=True))
-        _write(path, tomlkit.dumps(document))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        configuration.write_beside(path, tomlkit.dumps(document))
     except OSError as error:
         raise OutputError(
             "cannot be written", where=str(path), found=error.strerror or str(error)
@@ -160,18 +160,3 @@ def _set(devices: Any, name: str, values: dict[str, Any]) -> None:
             table[key] = array.multiline(len(value) > 1)
         else:
             table[key] = value
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
