@@ -13,6 +13,7 @@ _QUOTA_BYTES = 4 << 30
 _CHUNK_BYTES = 1 << 20
 _RESUMABLE_S = 24 * 3600
 _RUN_S = 600
+_ALIVE = "alive"
 
 
 class Store:
@@ -31,20 +32,24 @@ class Store:
         self.folder = self._runs / job
         for folder in (self._files, self._parts, self.folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.folder / _ALIVE).touch()
         self.touch()
 
     def touch(self) -> None:
-        """Say that the job is alive."""
-        os.utime(str(self.folder))
+        """Say that the job is alive, by a clock that never jumps: the time since the boot."""
+        now = time.monotonic()
+        os.utime(str(self.folder / _ALIVE), (now, now))
 
     def tidy(self) -> None:
-        """Remove the folders of dead jobs and stale parts; only while no other job can run."""
-        now = time.time()
+        """Remove the folders of dead jobs and stale parts; only while no other job can run.
+
+        Parts go by the wall clock: where that jumps by days, an upload begins anew.
+        """
         for run in self._runs.iterdir():
-            if run != self.folder and now - run.stat().st_mtime > _RUN_S:
+            if run != self.folder and not _is_alive(run):
                 shutil.rmtree(str(run), ignore_errors=True)
         for part in self._parts.iterdir():
-            if now - part.stat().st_mtime > _RESUMABLE_S:
+            if time.time() - part.stat().st_mtime > _RESUMABLE_S:
                 part.unlink()
         self._keep_to(_QUOTA_BYTES)
 
@@ -142,3 +147,12 @@ class Store:
 
 def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.iterdir())
+
+
+def _is_alive(run: Path) -> bool:
+    """Say whether a job may come back to its folder; one from before the boot cannot."""
+    try:
+        silent_s = time.monotonic() - (run / _ALIVE).stat().st_mtime
+    except OSError:
+        return False
+    return 0 <= silent_s <= _RUN_S

@@ -5,7 +5,8 @@
 Each trial starts a job over an sshd on the loopback address, injects one fault at a random moment,
 and looks: did the job end complete (whole blocks of four runs, none twice), or with exit code 3, 4
 or 130; does anything run or hold the lock afterwards; does the next job succeed. Resumable: trials
-in the file are not done again. Needs root (for tmpfs) and /usr/sbin/sshd.
+in the file are not done again. Needs root (for tmpfs), /usr/sbin/sshd, and Debian's libfaketime:
+a clock jump moves the wall clock of the agent and of the host's job by 25 hours, either way.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ BLOCKS, REPEATS = 2, 1
 _PAYLOAD_BYTES = 24 << 20
 _END_S = 240.0
 _IDLE_S = 75.0
+_FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+_JUMPS = ("+90000", "-90000")
 
 
 def job(inventory: str, model: str) -> int:
@@ -76,11 +79,21 @@ class Lab:
         self.board.start()
         os.environ["EDGEKIT_SSH_CONFIG"] = str(self.board.folder / "ssh_config")
         self.inventory, self.model = folder / "devices.toml", folder / "model.onnx"
-        address = self.board.address
-        add_device("board", address, target="x86", python=sys.executable, inventory=self.inventory)
-        self.trust()
-        self.folder, self.tmp = folder, folder / "tmp"
+        self.folder, self.tmp, self.clock = folder, folder / "tmp", folder / "clock"
         self.tmp.mkdir()
+        python = self.board.python(f"[ -e {self.clock} ] && export {' '.join(self._wall_clock())}")
+        address = self.board.address
+        add_device("board", address, target="x86", python=python, inventory=self.inventory)
+        self.trust()
+
+    def _wall_clock(self) -> list[str]:
+        return [
+            f"LD_PRELOAD={_FAKETIME}",
+            f"FAKETIME_TIMESTAMP_FILE={self.clock}",
+            "FAKETIME_DONT_FAKE_MONOTONIC=1",
+            "FAKETIME_CACHE_DURATION=1",
+            "NO_FAKE_STAT=1",
+        ]
 
     def trust(self) -> None:
         """Pin the key that it has now."""
@@ -94,13 +107,15 @@ class Lab:
         onnx.save(model, self.model)
 
     def start(self) -> subprocess.Popen[str]:
-        """Start the job."""
+        """Start the job; it shares the clock of the device where that is about to jump."""
+        clock = self._wall_clock() if self.clock.exists() else []
+        shared = dict(setting.split("=", 1) for setting in clock)
         return subprocess.Popen(
             [sys.executable, __file__, "--job", str(self.inventory), str(self.model)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "TMPDIR": str(self.tmp), "OMP_NUM_THREADS": "1"},
+            env={**os.environ, **shared, "TMPDIR": str(self.tmp), "OMP_NUM_THREADS": "1"},
             start_new_session=True,
         )
 
@@ -165,6 +180,20 @@ def _full_here(lab: Lab) -> Path:
     return lab.tmp
 
 
+def _clock_set(lab: Lab, _process: Any) -> None:
+    if not Path(_FAKETIME).exists():
+        raise SystemExit("a clock jump needs libfaketime: apt-get install libfaketime")
+    lab.clock.write_text("+0")
+
+
+def _jump(lab: Lab, _process: Any) -> None:
+    """Move the wall clock; every other time the job must also find its way back to the device."""
+    lab.clock.write_text(random.choice(_JUMPS))  # noqa: S311  # no secret
+    if random.random() < 0.5:  # noqa: S311  # no secret
+        time.sleep(1.5)
+        lab.board.cut()
+
+
 def _second(lab: Lab, process: Any) -> None:
     other = lab.start()
     out, said = other.communicate(timeout=_END_S)
@@ -187,12 +216,14 @@ FAULTS: dict[str, tuple[Callable[[Lab, Any], None], set[int]]] = {
     "disk full here": (_tmpfs(_full_here, "16k"), {4}),
     "upload cut": (_during_upload(lambda lab, _part: lab.board.cut() and None), {0}),
     "upload corrupted": (_during_upload(_flip), {0}),
+    "clock jump": (_jump, {0, 4}),
     "host key changed": (lambda lab, _: lab.board.new_host_key(), {0, 4}),
     "second job at once": (_second, {0}),
     "Ctrl-C": (lambda _, process: process.send_signal(signal.SIGINT), {0, 130}),
     "host command killed with -9": (lambda _, process: process.kill(), {0, -9}),
 }
 _BEFORE = {"disk full there", "disk full here"}
+_PREPARED = {"clock jump": _clock_set}
 _LARGE = {"upload cut", "upload corrupted", "disk full there"}
 
 
@@ -202,6 +233,8 @@ def trial(lab: Lab, fault: str, moment_s: float) -> dict[str, Any]:
     lab.new_model(large=fault in _LARGE)
     if fault in _BEFORE:
         inject(lab, None)
+    if fault in _PREPARED:
+        _PREPARED[fault](lab, None)
     process = lab.start()
     try:
         if fault not in _BEFORE:
@@ -211,6 +244,7 @@ def trial(lab: Lab, fault: str, moment_s: float) -> dict[str, Any]:
         out, said = process.communicate(timeout=_END_S)
     finally:
         process.kill()
+        lab.clock.unlink(missing_ok=True)
         for place in (_full_there(lab), _full_here(lab)):
             subprocess.run(["umount", "-q", str(place)], check=False)  # noqa: S607  # as PATH says
     code = process.returncode
