@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgekit.errors import UnreachableError
 from edgekit.graph import Model
 from edgekit.passes.rounds import Round
 from edgekit.pruning import allocation
@@ -119,20 +120,36 @@ def _within(asked: Prune, here: Round, counts_at: Callable[[float], Counts]) -> 
     """Return counts whose channels are within the limit, counted one by one.
 
     A budget takes a group's channels for equally wide and equally spread. Where they are not (the
-    halves of a Split, a shuffle) more is left than it foretells, and a lower limit is aimed at.
+    halves of a Split, a shuffle) more is left than it foretells, and a lower limit is aimed at;
+    where none is low enough, each group's least is what can be had.
+
+    Raises:
+        UnreachableError: even that leaves too much.
     """
     counts = counts_at(here.limit)
     if asked.max_latency_s:
         return counts
-    left, limit = (macs_left if asked.keep_macs else parameters_left), here.limit
-    for _ in range(_AIMS):
+    count_left = macs_left if asked.keep_macs else parameters_left
+
+    def left(counts: Counts) -> float:
         keep = allocation.flags(here.coupling, here.survey.groups, here.survey.scores, counts)
-        found = left(here.coupling, keep)
-        if found <= here.limit * (1 + _OVER):
-            break
+        return count_left(here.coupling, keep)
+
+    most, limit = here.limit * (1 + _OVER), here.limit
+    for _ in range(_AIMS):
+        found = left(counts)
+        if found <= most:
+            return counts
         limit *= here.limit / found
-        counts = counts_at(limit)
-    return counts
+        try:
+            counts = counts_at(limit)
+        except UnreachableError:
+            break
+    least = np.array([row[-1] for row in here.options], np.int64)
+    if (found := left(least)) > most:
+        whole = _saved_cost(asked, here.coupling, here.survey.groups)
+        raise allocation.unreachable(found, whole, here.limit)
+    return least
 
 
 def _cost(asked: Prune, here: Round, seconds_of: SecondsOf) -> Cost:

@@ -98,7 +98,7 @@ def uniform(allowed: Sequence[tuple[int, ...]], cost: Cost, limit: float) -> Cou
         found = _at_share(allowed, share)
         if cost.total(found) <= limit * (1 + _ROUNDING):
             return found
-    raise _unreachable(cost.total(found), cost, limit)
+    raise unreachable(cost.total(found), cost, limit)
 
 
 def dense(allowed: Sequence[tuple[int, ...]]) -> Counts:
@@ -170,7 +170,7 @@ def _descended(
             targets[group] = place + 1 + best
         group = int(np.argmin(prices))
         if not np.isfinite(prices[group]):
-            raise _unreachable(spent, cost, limit)
+            raise unreachable(spent, cost, limit)
         place, target = int(places[group]), int(targets[group])
         before = counts.copy()
         counts[group] = options[group][target]
@@ -214,7 +214,14 @@ def _refilled(
         counts[group], places[group] = allowed[group][place], place
 
 
-def _unreachable(least: float, cost: Cost, limit: float) -> UnreachableError:
+def unreachable(least: float, cost: Cost, limit: float) -> UnreachableError:
+    """Return the error that says how far a model can go at all.
+
+    Args:
+        least: what is left of it then, in the unit of `cost`.
+        cost: of the model.
+        limit: what was asked for, in that unit.
+    """
     share = least / cost.dense
     return UnreachableError(
         "the budget cannot be reached by removing channels",

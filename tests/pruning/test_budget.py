@@ -1,5 +1,7 @@
 """What channels cost, counted without building the smaller graph, is what it costs."""
 
+import re
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -7,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekit import graph, passes
 from edgekit import target as targets
+from edgekit.errors import UnreachableError
 from edgekit.graph import Model
 from edgekit.pruning.analysis import couple
 from edgekit.pruning.budget import macs_cost, macs_left, parameters_cost, parameters_left
@@ -82,45 +85,51 @@ def test_what_a_budget_counts_is_what_the_smaller_graph_costs():
 
 
 def halves():
-    """The halves of one convolution's channels, of which one is read by a wide layer."""
+    """Two halves of one convolution's channels; the half that looks expendable costs little."""
     nodes = [
         N("Conv", ["x", "w1"], ["a"], "stem"),
-        N("Split", ["a"], ["b", "c"], "parts", axis=1, num_outputs=2),
-        N("Add", ["b", "c"], ["d"], "both"),
-        N("Conv", ["b", "w2"], ["e"], "wide"),
-        N("Conv", ["d", "w3"], ["f"], "narrow"),
-        N("Conv", ["e", "w4"], ["y"], "last"),
-        N("Conv", ["f", "w5"], ["z"], "end"),
+        N("Split", ["a", "sizes"], ["b", "c"], "parts", axis=1),
+        N("Conv", ["b", "w2"], ["y"], "wide"),
+        N("Conv", ["c", "w3"], ["z"], "narrow"),
     ]
-    weights = {
-        "w1": (32, 3, 1, 1), "w2": (64, 16, 3, 3), "w3": (8, 16, 1, 1), "w4": (4, 64, 1, 1),
-        "w5": (4, 8, 1, 1),
-    }  # fmt: skip
     rng = np.random.default_rng(3)
+    shapes = {"w1": (32, 3, 1, 1), "w2": (64, 16, 3, 3), "w3": (8, 16, 1, 1)}
+    weights = {name: rng.standard_normal(shape).astype("f4") for name, shape in shapes.items()}
+    weights["w1"][16:] *= 0.01
     proto = helper.make_graph(
         nodes,
         "halves",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 8, 8))],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "yz"],
         [
-            numpy_helper.from_array(rng.standard_normal(shape).astype("f4"), name)
-            for name, shape in weights.items()
+            numpy_helper.from_array(value, name)
+            for name, value in {**weights, "sizes": np.array([16, 16])}.items()
         ],
     )
     model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     return Model(ir=ir.from_proto(model), name="halves")
 
 
-@pytest.mark.parametrize("share", [0.7, 0.5, 0.3])
-def test_a_share_is_kept_by_the_model_that_is_left(tmp_path, share):
-    model = halves()
+def pruned(model, share, folder):
     context = passes.Context(
         target=targets.load("arm-cpu"),
         data=None,
         latencies_of=lambda _models, _effort: None,
-        workspace=tmp_path,
+        workspace=folder,
         shapes={"x": (1, 3, 8, 8)},
     )
     outcome = passes.Prune(keep_macs=share, criterion="l2").apply(model, context)
-    macs = [graph.costs(one, context.shapes).macs for one in (model, outcome.model)]
-    assert macs[1] <= 1.001 * share * macs[0]
+    before, after = (graph.costs(one, context.shapes).macs for one in (model, outcome.model))
+    return after / before
+
+
+@pytest.mark.parametrize("share", [0.9, 0.7, 0.5])
+def test_a_share_is_kept_by_the_model_that_is_left(tmp_path, share):
+    assert pruned(halves(), share, tmp_path) <= 1.001 * share
+
+
+def test_a_share_that_is_out_of_reach_is_refused_with_what_can_be_had(tmp_path):
+    with pytest.raises(UnreachableError, match=r"found 30\.0%.*at least (\d+\.\d)%") as caught:
+        pruned(halves(), 0.3, tmp_path)
+    least = float(re.search(r"at least (\d+\.\d)%", str(caught.value))[1]) / 100
+    assert pruned(halves(), least + 0.001, tmp_path) <= least + 0.002
