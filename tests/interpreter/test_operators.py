@@ -70,6 +70,7 @@ CASES = [
     ("Gelu", [X]),
     ("Gelu", [X], {"approximate": "tanh"}),
     ("HardSigmoid", [X], {"alpha": 0.3, "beta": 0.4}),
+    ("HardSigmoid", [X], {"alpha": 1 / 6, "beta": 0.5}),
     ("ThresholdedRelu", [X], {"alpha": 0.3}),
     ("Shrink", [X], {"lambd": 0.3, "bias": 0.2}),
     ("IsNaN", [SPECIAL]),
