@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from edgekit import units
 from edgekit.judging import timing
 from edgekit.judging.estimate import estimate, of_original
-from edgekit.judging.verdict import Verdict
+from edgekit.judging.verdict import Check, Verdict
 from edgekit.measurement import Measurement
 from edgekit.metrics import metric
 
@@ -75,7 +75,7 @@ def choose(
             f"{_name(objective) if timing.usable(chosen.blocks) else 'size (nothing was timed)'}"
             f"{_shown(chosen)}",
         )
-    return Choice(candidate=ORIGINAL, reason=_why_none(rivals, verdict_of))
+    return Choice(candidate=ORIGINAL, reason=_why_none(rivals, verdict_of, objective))
 
 
 def score(measurement: Measurement, objective: str | dict[str, float]) -> float | None:
@@ -135,21 +135,51 @@ def _may_be_offered(measurement: Measurement) -> bool:
     return found is None or found.high < 1
 
 
-def _why_none(rivals: Sequence[Measurement], verdict_of: dict[str, Verdict]) -> str:
+def _why_none(
+    rivals: Sequence[Measurement], verdict_of: dict[str, Verdict], objective: str | dict[str, float]
+) -> str:
     told = []
+    near: list[Measurement] = []
     for item in rivals:
-        verdict = verdict_of[item.candidate]
-        broken = [
-            check.budget.text
-            for check in verdict.checks
-            if check.ruling == "fail" and check.budget.severity == "error"
-        ]
+        failed = _failed(verdict_of[item.candidate])
+        broken = [check.budget.text for check in failed]
+        if failed and all(_is_better(check) for check in failed):
+            near.append(item)
         told.append(
             f"{item.candidate} breaks {' and '.join(broken)}"
             if broken
             else f"{item.candidate} is not proved better"
         )
-    return f"the original is kept: {'; '.join(told)}"
+    reason = f"the original is kept: {'; '.join(told)}"
+    nearest = _best(near, objective)
+    if nearest is None:
+        return reason
+    options = " ".join(map(_loosened, _failed(verdict_of[nearest.candidate])))
+    return f"{reason}. {nearest.candidate} comes nearest: {options} would let it through"
+
+
+def _failed(verdict: Verdict) -> list[Check]:
+    return [
+        check
+        for check in verdict.checks
+        if check.ruling == "fail" and check.budget.severity == "error"
+    ]
+
+
+def _is_better(check: Check) -> bool:
+    """Say whether what a broken budget limits is a ratio that is proved better than the original's.
+
+    A lower one is: a budget on answers is never one to loosen.
+    """
+    ratio = check.budget.metric.endswith(".ratio")
+    return ratio and check.interval is not None and check.interval.high < 1
+
+
+def _loosened(check: Check) -> str:
+    """Return the option that sets a limit which what was measured keeps."""
+    high = check.interval.high if check.interval is not None else 1.0
+    limit = min(1.0, math.ceil(100 * high + 1) / 100)
+    return f"--budget '{check.budget.metric}<={limit:g}'"
 
 
 def _name(objective: str | dict[str, float]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from edgekit.judging import choose, judge, score
@@ -70,6 +72,23 @@ def test_a_better_candidate_that_breaks_a_budget_is_not_chosen(rivals, make):
     choice = decide([rivals[0], wrong])
     assert choice.candidate == "original"
     assert "wrong breaks accuracy.drop<=0.5pt" in choice.reason
+
+
+def test_of_none_that_may_ship_the_nearest_is_told_with_the_limit_that_it_keeps(rivals, make):
+    wrong = make.measurement(
+        candidate="wrong",
+        sha256="e" * 64,
+        blocks=make.blocks(10, 0.2),
+        accuracy=make.accuracy(lost=100, gained=0),
+    )
+    budgets = ("accuracy.drop<=0.5pt", "latency.p50.ratio<=0.4")
+    choice = decide([*rivals, wrong], budgets=budgets)
+    assert choice.candidate == "original"
+    told = re.search(
+        r"second comes nearest: --budget '(latency\.p50\.ratio<=0\.5\d)'", choice.reason
+    )
+    assert told, choice.reason
+    assert decide([*rivals, wrong], budgets=(budgets[0], told[1])).candidate == "second"
 
 
 def test_a_pass_comes_before_a_faster_one_that_is_open(rivals, make):
