@@ -49,7 +49,8 @@ class Session(NamedTuple):
 def prepare(spec: Dict[str, Any]) -> Callable[[str], Session]:
     """Import the runtime that `spec` names and return what opens a model with it.
 
-    Spec: `runtime`, `providers` (best first), `exact` (the first provider or none), `threads`.
+    Spec: `runtime`, `providers` (best first), `exact` (the first provider or none), `threads`;
+    for onnxruntime `config`, entries of the session's configuration.
 
     Raises:
         AgentError: the runtime or its provider is not there.
@@ -94,6 +95,8 @@ def options_of(onnxruntime: Any, providers: List[str], spec: Dict[str, Any]) -> 
     if providers[0] == _XNNPACK:
         options.intra_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for key, value in spec["config"].items():
+        options.add_session_config_entry(key, value)
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return options

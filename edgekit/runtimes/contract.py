@@ -24,7 +24,7 @@ class Runtime(Protocol):
         ...
 
     def agent_spec(self, target: Target, *, threads: int) -> dict[str, Any]:
-        """Return how the agent opens a session: `runtime`, `providers`, `threads`."""
+        """Return how the agent opens a session: `runtime`, `providers`, `threads`, `config`."""
         ...
 
     def title(self, environment: dict[str, Any], target: Target) -> str:

@@ -9,7 +9,12 @@ from simulated import Tree
 
 from edgekit.devices import agent_archive
 
-SESSION = {"runtime": "onnxruntime", "providers": ["CPUExecutionProvider"], "exact": True}
+SESSION = {
+    "runtime": "onnxruntime",
+    "providers": ["CPUExecutionProvider"],
+    "exact": True,
+    "config": {},
+}
 
 
 @pytest.fixture(scope="session")

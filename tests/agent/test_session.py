@@ -32,9 +32,10 @@ class Runtime:
         return SimpleNamespace(get_providers=lambda: [name for name, _ in providers])
 
 
-def opened(*providers, threads=4):
+def opened(*providers, config=()):
     runtime = Runtime(*providers)
-    spec = {"providers": [*providers, "CPUExecutionProvider"], "exact": True, "threads": threads}
+    spec = {"providers": [*providers, "CPUExecutionProvider"], "exact": True, "threads": 4}
+    spec["config"] = dict(config)
     found = providers_of(runtime, spec)
     open_session(runtime, found, options_of(runtime, found, spec), spec, "/files/0a1b/model.onnx")
     return runtime.opened
@@ -52,6 +53,11 @@ def test_the_processors_own_kernels_get_the_threads():
     _, options, settings = opened("CPUExecutionProvider")
     assert (options.intra_op_num_threads, options.entries) == (4, {})
     assert settings == {"CPUExecutionProvider": {}}
+
+
+def test_entries_of_the_configuration_are_set_as_the_host_says():
+    _, options, _ = opened("CPUExecutionProvider", config={"session.x": "1"})
+    assert options.entries == {"session.x": "1"}
 
 
 def test_tensorrt_keeps_engines_and_timings_beside_the_model():

@@ -1,7 +1,6 @@
 """The same graph gives the same numbers on the emulated machine as here."""
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from edgekit import bench, graph
@@ -14,20 +13,8 @@ pytestmark = pytest.mark.arm64
 PLACEMENTS = ("measured", "all")
 
 
-def of_this_machine(file, samples):
-    """Return what `file` answers here with the kernels that run it there.
-
-    On x86 onnxruntime leaves some operators with int8 activations in float unless it is told to
-    take them as on ARM; a value next to the edge of a step then falls to its other side.
-    """
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.qdqisint8allowed", "1")
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    return session.run(None, samples)
-
-
 @pytest.fixture(scope="module")
-def answers(case, device, arm_cpu, tmp_path_factory):
+def answers(case, both, arm_cpu, tmp_path_factory):
     """What this machine and that one answer, by model and form."""
     files = {f"{name}.float": case(name).file for name in MODELS}
     for placement in PLACEMENTS:
@@ -37,8 +24,9 @@ def answers(case, device, arm_cpu, tmp_path_factory):
     samples = write_together(cases, files, folder / "all.onnx")
     np.savez(folder / "samples.npz", **samples)
     data = open_data(folder / "samples.npz", graph.load(folder / "all.onnx"))
-    here = of_this_machine(folder / "all.onnx", samples)
-    there = bench.evaluate(device, folder / "all.onnx", data, target=arm_cpu, batch=64)
+    here, there = (
+        bench.evaluate(one, folder / "all.onnx", data, target=arm_cpu, batch=64) for one in both
+    )
     return dict(zip(files, zip(here, there, strict=True), strict=True))
 
 

@@ -19,6 +19,13 @@ def test_a_runtime_takes_its_own_files_and_says_why_not_others(runtime):
     assert runtime.name in runtime.title({}, target)
 
 
+def test_int8_activations_run_on_any_host_as_on_arm():
+    """By default onnxruntime on x86 leaves some of them in float."""
+    for name, config in (("arm-cpu", {"session.qdqisint8allowed": "1"}), ("x86", {})):
+        spec = runtimes.OnnxRuntime().agent_spec(targets.load(name), threads=1)
+        assert spec["config"] == config
+
+
 def test_the_file_decides_among_the_runtimes_of_a_target():
     target = targets.load("arm-cpu")
     assert runtimes.runtime_for(target, Path("a.onnx")).name == "onnxruntime"

@@ -32,6 +32,7 @@ _SPEC = {
     "runtime": "onnxruntime",
     "providers": ["CPUExecutionProvider"],
     "exact": True,
+    "config": {},
     "batch": 1,
     "shapes": {},
     "inputs": None,
