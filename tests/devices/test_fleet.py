@@ -1,37 +1,8 @@
 import pytest
-from loopback import Loopback, require_sshd
+from loopback import SLEEPING_RUNTIME, Loopback, require_sshd
 
 from edgekit import add_device, profile_fleet, trust_device
 from edgekit.errors import InfrastructureError
-
-STUB = """
-import time
-__version__ = "1.99"
-
-def get_available_providers():
-    return ["CPUExecutionProvider"]
-
-class SessionOptions:
-    pass
-
-class _Value:
-    type = "tensor(float)"
-    def __init__(self, name, shape):
-        self.name, self.shape = name, shape
-
-class InferenceSession:
-    def __init__(self, model, options, providers):
-        pass
-    def get_providers(self):
-        return ["CPUExecutionProvider"]
-    def get_inputs(self):
-        return [_Value("x", ["N", 3, 16, 16])]
-    def get_outputs(self):
-        return [_Value("logits", ["N", 10])]
-    def run(self, names, feeds):
-        time.sleep(0.002)
-        return []
-"""
 
 
 @pytest.fixture
@@ -39,7 +10,7 @@ def lab(tmp_path, monkeypatch):
     """Four devices with separate homes, a runtime that sleeps, and one that dies of it."""
     require_sshd()
     (tmp_path / "stub").mkdir()
-    (tmp_path / "stub" / "onnxruntime.py").write_text(STUB)
+    (tmp_path / "stub" / "onnxruntime.py").write_text(SLEEPING_RUNTIME)
     inventory, made = tmp_path / "devices.toml", []
     for at in range(4):
         board = Loopback(tmp_path / f"board{at}")

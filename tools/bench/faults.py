@@ -2,11 +2,12 @@
 
     python tools/bench/faults.py --out faults.jsonl --trials 200
 
-Each trial starts a job over an sshd on the loopback address, injects one fault at a random moment,
-and looks: did the job end complete (whole blocks of four runs, none twice), or with exit code 3, 4
-or 130; does anything run or hold the lock afterwards; does the next job succeed. Resumable: trials
-in the file are not done again. Needs root (for tmpfs), /usr/sbin/sshd, and Debian's libfaketime:
-a clock jump moves the wall clock of the agent and of the host's job by 25 hours, either way.
+Each trial starts a job over an sshd on the loopback address, on a device whose runtime sleeps,
+injects one fault at a random moment, and looks: did the job end complete (whole blocks of four
+runs, none twice), or with exit code 3, 4 or 130; does anything run or hold the lock afterwards;
+does the next job succeed. Resumable: trials in the file are not done again. Needs root (for tmpfs),
+/usr/sbin/sshd, and Debian's libfaketime: a clock jump moves the wall clock of the agent and of the
+host's job by 25 hours, either way.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnx  # noqa: E402  # after the path
 from conftest import small_cnn  # noqa: E402  # as above
-from loopback import Loopback  # noqa: E402  # as above
+from loopback import SLEEPING_RUNTIME, Loopback  # noqa: E402  # as above
 
 from edgekit import add_device, bench, graph, target, trust_device  # noqa: E402  # as above
 from edgekit.bench import comparing  # noqa: E402  # as above
@@ -38,7 +39,7 @@ from edgekit.candidate import Candidate  # noqa: E402  # as above
 from edgekit.cli.main import answer  # noqa: E402  # as above
 from edgekit.devices import open_device  # noqa: E402  # as above
 
-BLOCKS, REPEATS = 2, 1
+BLOCKS, BLOCKS_AFTER, REPEATS = 2, 1, 1
 _PAYLOAD_BYTES = 24 << 20
 _END_S = 240.0
 _IDLE_S = 75.0
@@ -46,7 +47,7 @@ _FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 _JUMPS = ("+90000", "-90000")
 
 
-def job(inventory: str, model: str) -> int:
+def job(inventory: str, model: str, number: str) -> int:
     """Measure a model against itself in blocks, and print what came of it."""
     comparing._ANSWER_S = 10.0  # noqa: SLF001  # a hung process is given up sooner
     comparing._REPEATS = REPEATS  # noqa: SLF001  # a busy machine shall not make trials long
@@ -54,7 +55,7 @@ def job(inventory: str, model: str) -> int:
     original = Candidate(name="original", file=file, sha256=graph.file_sha256(file), size_bytes=1)
     with open_device("board", inventory, tell=lambda text: print(text, file=sys.stderr)) as board:
         running = bench.Running(target=target.load("x86"), shapes={"x": (1, 3, 16, 16)})
-        blocks = bench.compare(board, original, original, running, looks=(BLOCKS,))
+        blocks = bench.compare(board, original, original, running, looks=(int(number),))
     print(
         json.dumps(
             [
@@ -106,12 +107,12 @@ class Lab:
         onnx.helper.set_model_props(model, {"payload": content})
         onnx.save(model, self.model)
 
-    def start(self) -> subprocess.Popen[str]:
-        """Start the job; it shares the clock of the device where that is about to jump."""
+    def start(self, blocks: int = BLOCKS) -> subprocess.Popen[str]:
+        """Start a job; it shares the clock of the device where that is about to jump."""
         clock = self._wall_clock() if self.clock.exists() else []
         shared = dict(setting.split("=", 1) for setting in clock)
         return subprocess.Popen(
-            [sys.executable, __file__, "--job", str(self.inventory), str(self.model)],
+            [sys.executable, __file__, "--job", *map(str, (self.inventory, self.model, blocks))],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -219,7 +220,7 @@ FAULTS: dict[str, tuple[Callable[[Lab, Any], None], set[int]]] = {
     "clock jump": (_jump, {0, 4}),
     "host key changed": (lambda lab, _: lab.board.new_host_key(), {0, 4}),
     "second job at once": (_second, {0}),
-    "Ctrl-C": (lambda _, process: process.send_signal(signal.SIGINT), {0, 130}),
+    "Ctrl-C": (lambda _, process: process.send_signal(signal.SIGINT), {0, 130, -2}),
     "host command killed with -9": (lambda _, process: process.kill(), {0, -9}),
 }
 _BEFORE = {"disk full there", "disk full here"}
@@ -253,7 +254,7 @@ def trial(lab: Lab, fault: str, moment_s: float) -> dict[str, Any]:
     if fault == "host key changed":
         lab.trust()
     parts = len(lab.parts())
-    after = lab.start()
+    after = lab.start(BLOCKS_AFTER)
     next_out, next_said = after.communicate(timeout=_END_S)
     return {
         "fault": fault,
@@ -263,13 +264,13 @@ def trial(lab: Lab, fault: str, moment_s: float) -> dict[str, Any]:
         "good": code in allowed and whole == (code == 0) and idle,
         "idle": idle,
         "parts": parts,
-        "next": after.returncode == 0 and _whole(next_out),
+        "next": after.returncode == 0 and _whole(next_out, BLOCKS_AFTER),
         "said": said.splitlines()[-1][:300] if said else "",
-        "next_said": next_said.splitlines()[-1][:300] if after.returncode and next_said else "",
+        "next_said": [after.returncode, next_out[:600], next_said[-600:]],
     }
 
 
-def _whole(out: str) -> bool:
+def _whole(out: str, wanted: int = BLOCKS) -> bool:
     try:
         blocks = json.loads(out)
     except ValueError:
@@ -279,13 +280,13 @@ def _whole(out: str) -> bool:
         [block["index"] for block in blocks] == list(range(len(blocks)))
         and len({block["mark"] for block in blocks}) == len(blocks)
         and all(len(block["runs"]) == 4 and min(block["runs"]) > 0 for block in blocks)
-        and (good == BLOCKS or len(blocks) - good > REPEATS)
+        and (good == wanted or len(blocks) - good > REPEATS)
     )
 
 
 def table(results: list[dict[str, Any]]) -> None:
     """Print one row a fault."""
-    print("| fault | trials | complete | exit 4 | 130, -9 | as it must be | next job succeeds |")
+    print("| fault | trials | complete | exit 4 | 130, by signal | as it must be | next job succeeds |")
     print("|---|---|---|---|---|---|---|")
     for fault in FAULTS:
         rows = [row for row in results if row["fault"] == fault]
@@ -293,7 +294,7 @@ def table(results: list[dict[str, Any]]) -> None:
             len(rows),
             sum(row["code"] == 0 for row in rows),
             sum(row["code"] == 4 for row in rows),
-            sum(row["code"] in {130, -9} for row in rows),
+            sum(row["code"] in {130, -2, -9} for row in rows),
             sum(row["good"] for row in rows),
             sum(row["next"] for row in rows),
         )
@@ -306,7 +307,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("faults.jsonl"))
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--for", dest="seconds", type=float, default=float("inf"))
-    parser.add_argument("--job", nargs=2)
+    parser.add_argument("--job", nargs=3)
     given = parser.parse_args()
     if given.job:
         try:
@@ -314,6 +315,7 @@ def main() -> None:
         except BaseException as error:  # noqa: BLE001  # as the command answers
             code = answer(error)
         sys.exit(code)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
     until = time.monotonic() + given.seconds
     lines = given.out.read_text().splitlines() if given.out.exists() else []
     results = [json.loads(line) for line in lines]
