@@ -80,6 +80,11 @@ def _software(environment: dict[str, Any], target: Target, python: str) -> list[
         found.append(
             _finding(level, package, version, f"{use}{python} -m pip install {name} there")
         )
+    if "trtexec" in target.runtimes:
+        version = environment.get("trtexec", _UNAVAILABLE)
+        there = version != _UNAVAILABLE
+        remedy = "only for --runtime trtexec: put TensorRT's bin folder on its PATH"
+        found.append(_finding("ok" if there else "note", "trtexec", version, remedy))
     providers = environment.get("providers")
     named = [str(each) for each in providers] if isinstance(providers, list) else []
     best = target.providers[0]

@@ -51,6 +51,8 @@ class Run:
         warmup_iterations: how many were needed; not part of `rounds`.
         settled: False when the warm-up rule gave up at its cap.
         batched: inferences per timed sample (1 unless one inference is too short for the timer).
+        parts_s: medians of what a latency consists of, and of what overlaps with it, by name, where
+            the runtime tells them apart.
     """
 
     role: Role
@@ -61,6 +63,7 @@ class Run:
     settled: bool
     memory: Memory
     batched: int = 1
+    parts_s: dict[str, float] = field(default_factory=dict)
 
     @property
     def samples(self) -> tuple[float, ...]:

@@ -79,8 +79,9 @@ def _lacking(target: Target, device: Device) -> EdgekitError | None:
             expected=f"{'/'.join(target.architectures)} with {target.providers[0]}",
             remedy="name a device of that kind, or another --target",
         )
-    if target.runtimes[0] == "litert" and device.name != LOCAL:
-        if environment.get("litert", "unavailable") != "unavailable":
+    own = target.runtimes[0]
+    if own == "trtexec" or (own == "litert" and device.name != LOCAL):
+        if environment.get(own, "unavailable") != "unavailable":
             return None
     elif target.providers[0] in providers:
         return None
@@ -88,7 +89,7 @@ def _lacking(target: Target, device: Device) -> EdgekitError | None:
         f"lacks what target {target.name!r} runs on",
         where=device.name,
         found=device.describe(),
-        expected=f"{target.runtimes[0]} with {target.providers[0]}",
+        expected=own if own == "trtexec" else f"{own} with {target.providers[0]}",
         remedy="see `edgekit doctor"
         + ("`" if device.name == LOCAL else f" --device {device.name}`"),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +17,7 @@ from edgekit.errors import BaselineMissingError, UsageError
 from edgekit.graph import Model
 from edgekit.job import Conditions, Job, open_job, original_candidate, silent
 from edgekit.judging import Check
-from edgekit.measurement import Accuracy, Interval, Measurement
+from edgekit.measurement import Accuracy, Block, Interval, Measurement
 from edgekit.metrics import METRICS
 from edgekit.passes import Progress
 from edgekit.placement import target_of
@@ -93,7 +95,9 @@ def profile(
     other = _baseline_file(against) if against is not None else file
     progress("checking the model", 0, 0)
     target = target_of(device, inventory)
-    _check_runtime(runtime, target, file)
+    if runtime is not None:
+        target = runtimes.asked_for(runtime, target)
+        _check_runtime(runtime, target, file, times_only=evaluation is None and not per_layer)
     loaded = _seen_from_outside(file, other)
     data = open_data(evaluation, loaded) if evaluation is not None else None
     conditions = Conditions(
@@ -118,7 +122,7 @@ def _measured(
     limits = judging.regression_budgets()
     alone = subject.sha256 == baseline.sha256
     layers = stages.layers(job) if per_layer else None
-    notes = (stages.divergence(job, data),) if per_layer and data is not None else ()
+    notes = [stages.divergence(job, data)] if per_layer and data is not None else []
     null_blocks = compare(job, baseline, baseline, first_look)
     blocks = (
         null_blocks
@@ -135,10 +139,10 @@ def _measured(
         blocks=blocks,
         null_blocks=null_blocks,
         accuracy=None if data is None else _accuracy(job, subject, baseline, data),
-        energy=stages.energy(job, subject),
+        energy=None if _times_only(job) else stages.energy(job, subject),
         layers=layers,
         sustained=stages.sustain(job, subject, sustain_s) if sustain_s else None,
-        notes=notes,
+        notes=(*notes, *_told_apart(subject, blocks)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     found = {of.name: judging.estimate(of.name, measurement).interval for of in METRICS}
@@ -168,15 +172,36 @@ def _baseline_file(named: str | Path) -> Path:
     return _model_file(named)
 
 
-def _check_runtime(named: str | None, target: Target, file: Path) -> None:
+def _check_runtime(named: str, target: Target, file: Path, *, times_only: bool) -> None:
     found = runtimes.runtime_for(target, file).name
-    if named not in (None, found):
+    if named != found:
         raise UsageError(
             "this runtime does not run such a file",
             where="--runtime",
             found=repr(named),
             expected=f"{found} for {file.name}",
         )
+    if named == runtimes.Trtexec.name and not times_only:
+        raise UsageError(
+            f"{named} tells times, and neither answers nor those of layers",
+            where="--runtime",
+            remedy="leave out --eval and --per-layer, or --runtime",
+        )
+
+
+def _times_only(job: Job) -> bool:
+    """Say whether inference cannot be watched from outside, since trtexec does more than that."""
+    target = job.running.target
+    return runtimes.runtime_for(target, job.file).name == runtimes.Trtexec.name
+
+
+def _told_apart(subject: Candidate, blocks: Sequence[Block]) -> Iterator[str]:
+    """Say what a latency consists of, where the runtime tells it."""
+    runs = [run.parts_s for block in blocks for run in block.runs if run.role == "candidate"]
+    if runs and all(runs):
+        parts = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+        told = ", ".join(f"{name} {1e3 * part:.3f} ms" for name, part in parts.items())
+        yield f"{subject.name}, medians: {told}; enqueue overlaps with the rest"
 
 
 def _check_profiler(target: Target, file: Path) -> None:

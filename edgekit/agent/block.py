@@ -15,7 +15,7 @@ thread slices are twice as long: whatever else takes one CPU for a moment holds 
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Tuple
 
 from .process import Inference
 from .sensors import UNAVAILABLE
@@ -24,7 +24,7 @@ from .watch import Watch
 from .wire import Channel
 
 _ROLES = ("original", "candidate", "candidate", "original")
-_SLICE_S = {"one thread": 0.03, "more": 0.06}
+_SLICE_S = {"one thread": 0.03, "more": 0.06, "a call of trtexec": 1.0}
 _LEAST = 3
 _MOST_ROUNDS, _FEWEST_ROUNDS = 12, 4
 _ROUNDS_S = 6.0
@@ -44,15 +44,15 @@ def block(spec: Dict[str, Any], channel: Channel) -> None:
         loads = [run.ask({"do": "load", "cpus": cpus}) for run in runs]
         warm = [run.ask({"do": "warm-up"}) for run in runs]
         watch = Watch(cpus, [os.getpid()] + [run.pid for run in runs])
-        slice_s = _SLICE_S["one thread" if spec["original"]["threads"] == 1 else "more"]
-        slices = _rounds(runs, [answer["typical_s"] for answer in warm], slice_s, watch)
+        slice_s = _SLICE_S[_kind(spec["original"])]
+        slices, parts = _rounds(runs, [answer["typical_s"] for answer in warm], slice_s, watch)
         disturbed = watch.disturbances()
     finally:
         for run in runs:
             run.end()
     answers = [
-        dict(load, role=role, warm_up=how, rounds_ns=samples)
-        for role, load, how, samples in zip(_ROLES, loads, warm, slices)
+        dict(load, role=role, warm_up=how, rounds_ns=samples, parts_s=of)
+        for role, load, how, samples, of in zip(_ROLES, loads, warm, slices, parts)
     ]
     channel.send(
         {
@@ -65,6 +65,12 @@ def block(spec: Dict[str, Any], channel: Channel) -> None:
     )
 
 
+def _kind(spec: Dict[str, Any]) -> str:
+    if spec["runtime"] == "trtexec":
+        return "a call of trtexec"
+    return "one thread" if spec["threads"] == 1 else "more"
+
+
 def rounds_for(typical_s: Sequence[float], slice_s: float) -> int:
     """Return how many rounds fit 6 s: an even number, 4 to 12."""
     round_s = sum(max(slice_s, (_LEAST + 1) * each) for each in typical_s)
@@ -74,12 +80,17 @@ def rounds_for(typical_s: Sequence[float], slice_s: float) -> int:
 
 def _rounds(
     runs: Sequence[Inference], typical_s: Sequence[float], slice_s: float, watch: Watch
-) -> List[List[List[float]]]:
+) -> Tuple[List[List[List[float]]], List[List[Dict[str, float]]]]:
+    """Return the samples of each run in each round, and the parts that a runtime tells apart."""
     slices: List[List[List[float]]] = [[] for _ in runs]
+    parts: List[List[Dict[str, float]]] = [[] for _ in runs]
     command = {"do": "slice", "seconds": slice_s, "least": _LEAST}
     for number in range(rounds_for(typical_s, slice_s)):
         order = range(len(runs)) if number % 2 == 0 else range(len(runs) - 1, -1, -1)
         for at in order:
-            slices[at].append(runs[at].ask(command)["samples_ns"])
+            answer = runs[at].ask(command)
+            slices[at].append(answer["samples_ns"])
+            if "parts_s" in answer:
+                parts[at].append(answer["parts_s"])
             watch.look()
-    return slices
+    return slices, parts

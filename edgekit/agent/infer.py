@@ -18,12 +18,18 @@ _RUNS_FOR_MEMORY = 3
 def infer(spec: Dict[str, Any], channel: Channel) -> None:
     """Answer commands until told to quit: `load`, `warm-up`, `slice`, `repeat`.
 
-    Spec: `model`, and what `session.prepare` and `inputs.feeds_for` take.
+    Spec: `model`, and what `session.prepare` and `inputs.feeds_for` take; or `runtime` is
+    `trtexec`, and what `trtexec.Trtexec` takes.
     """
-    opens = prepare(spec)
+    process: Any
+    if spec["runtime"] == "trtexec":
+        from .trtexec import Trtexec
+
+        process = Trtexec(spec)
+    else:
+        process = _Process(spec, prepare(spec))
     limits.keep_to_memory(spec["providers"])
     channel.send({"ready": True})
-    process = _Process(spec, opens)
     for command in channel.receive():
         if command["do"] == "load":
             channel.send(process.load(command.get("cpus")))

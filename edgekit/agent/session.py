@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Tuple, Union
 
 import numpy as np
 
+from .engines import engine_folder
 from .wire import AgentError
 
 Feeds = Dict[str, Any]
@@ -106,10 +107,9 @@ def open_session(
     onnxruntime: Any, providers: List[str], options: Any, spec: Dict[str, Any], model: str
 ) -> Any:
     """Return onnxruntime's own session of `model`."""
-    settings = {
-        _XNNPACK: {"intra_op_num_threads": str(spec["threads"])},
-        _TENSORRT: _tensorrt_caches(Path(model).parent / "tensorrt"),
-    }
+    settings = {_XNNPACK: {"intra_op_num_threads": str(spec["threads"])}}
+    if _TENSORRT in providers:
+        settings[_TENSORRT] = _tensorrt_caches(engine_folder(model))
     named = [(name, settings.get(name, {})) for name in providers]
     try:
         session = onnxruntime.InferenceSession(model, options, providers=named)
@@ -121,11 +121,10 @@ def open_session(
 
 
 def _tensorrt_caches(folder: Path) -> Dict[str, str]:
-    """Return options that keep engines and kernel timings beside the model.
+    """Return options that keep engines and kernel timings in a folder of this model's own.
 
-    Its folder is named by its content, so an engine never serves another model; building one takes
-    minutes, and each run is a fresh process. Source: the documentation of onnxruntime's TensorRT
-    execution provider. Unverified on hardware.
+    Building one takes minutes, and each run is a fresh process. Source: the documentation of
+    onnxruntime's TensorRT execution provider. Unverified on hardware.
     """
     return {
         "trt_engine_cache_enable": "1",

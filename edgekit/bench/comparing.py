@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
+
 from edgekit.bench.running import Running, put_model, timing_spec
 from edgekit.candidate import Candidate
 from edgekit.devices import Device, ask
@@ -14,6 +16,8 @@ from edgekit.measurement import Block, Memory, Role, Run
 from edgekit.statistics import LOOKS
 
 _ANSWER_S = 120.0
+_BUILD_S = 1800.0
+_BUILDS_ENGINES = "TensorrtExecutionProvider"
 _BLOCK_S = 1800.0
 _REPEATS = 5
 _ROLES = ("original", "candidate", "candidate", "original")
@@ -57,10 +61,14 @@ def compare(
         "candidate": _spec(device, candidate, running),
         "timeout_s": _ANSWER_S,
     }
+    block_s = _BLOCK_S
+    if _BUILDS_ENGINES in running.target.providers:
+        spec["timeout_s"] = _BUILD_S
+        block_s += 2 * _BUILD_S
     blocks: list[Block] = []
     good, disturbed = 0, 0
     while good < looks[-1] and disturbed <= _REPEATS:
-        block = _block(len(blocks), ask(device, "block", spec, timeout_s=_BLOCK_S), device)
+        block = _block(len(blocks), ask(device, "block", spec, timeout_s=block_s), device)
         blocks.append(block)
         if block.disturbed:
             disturbed += 1
@@ -103,6 +111,7 @@ def _run(answer: Mapping[str, Any]) -> Run:
     if not all(rounds) or not rounds or not all(0 < sample < math.inf for sample in every):
         raise ValueError("a latency that is not positive")
     warm_up, memory = answer["warm_up"], answer["memory"]
+    parts = [dict(each) for each in answer.get("parts_s", ())]
     return Run(
         role=cast("Role", answer["role"]),
         rounds=rounds,
@@ -111,6 +120,10 @@ def _run(answer: Mapping[str, Any]) -> Run:
         warmup_iterations=int(warm_up["iterations"]),
         settled=bool(warm_up["settled"]),
         batched=int(warm_up["batched"]),
+        parts_s={
+            str(name): float(np.median([float(each[name]) for each in parts]))
+            for name in (parts[0] if parts else ())
+        },
         memory=Memory(
             peak_bytes=_bytes(memory["peak_bytes"]),
             runtime_bytes=_bytes(memory["runtime_bytes"]),

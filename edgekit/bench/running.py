@@ -53,10 +53,13 @@ def session_spec(target: Target, file: Path, *, threads: int, exact: bool) -> di
 
 def timing_spec(device: Device, file: Path, running: Running) -> dict[str, Any]:
     """Return the part of a spec that says how a model is run and with what; sends the inputs."""
+    session = session_spec(running.target, file, threads=running.threads, exact=True)
+    alone = session["runtime"] == runtimes.Trtexec.name
+    shapes = _changing_shapes(file, running) if alone else running.shapes
     return {
-        **session_spec(running.target, file, threads=running.threads, exact=True),
+        **session,
         "batch": running.batch,
-        "shapes": {name: list(shape) for name, shape in running.shapes.items()},
+        "shapes": {name: list(shape) for name, shape in shapes.items()},
         "inputs": _send(device, running.inputs) if running.inputs else None,
     }
 
@@ -71,6 +74,20 @@ def put_model(device: Device, file: Path, target: Target) -> str:
     if reason is not None:
         raise ModelError(reason, where=str(file))
     return device.put(*graph.model_files(file))
+
+
+def _changing_shapes(file: Path, running: Running) -> dict[str, tuple[int, ...]]:
+    """Return whole shapes of those inputs with an axis that changes, for who cannot ask for it."""
+    sent = {name: array.shape for name, array in (running.inputs or [{}])[0].items()}
+    found = {}
+    for spec in graph.load(file).inputs:
+        axes = spec.shape or ()
+        if not all(isinstance(axis, int) for axis in axes):
+            fixed = [axis if isinstance(axis, int) else 1 for axis in axes]
+            if not isinstance(axes[0], int):
+                fixed[0] = running.batch
+            found[spec.name] = sent.get(spec.name) or running.shapes.get(spec.name, tuple(fixed))
+    return found
 
 
 def _send(device: Device, inputs: Sequence[Feed]) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from edgekit.errors import UsageError
 from edgekit.runtimes.contract import Runtime
 from edgekit.runtimes.litert import LiteRt, as_litert
 from edgekit.runtimes.onnxruntime import OnnxRuntime
+from edgekit.runtimes.trtexec import Trtexec
 from edgekit.target import Target
 
-RUNTIMES: tuple[Runtime, ...] = (OnnxRuntime(), LiteRt())
+RUNTIMES: tuple[Runtime, ...] = (OnnxRuntime(), LiteRt(), Trtexec())
 
 
 def runtime_for(target: Target, file: Path) -> Runtime:
@@ -30,4 +31,30 @@ def runtime_for(target: Target, file: Path) -> Runtime:
     return next((one for one in found if file.suffix in one.suffixes), found[0])
 
 
-__all__ = ["RUNTIMES", "LiteRt", "OnnxRuntime", "Runtime", "as_litert", "runtime_for"]
+def asked_for(name: str, target: Target) -> Target:
+    """Return `target` with the runtime called `name` before its others.
+
+    Raises:
+        UsageError: it does not serve this kind of device.
+    """
+    if name not in {one.name for one in RUNTIMES} & set(target.runtimes):
+        raise UsageError(
+            "this target has no such runtime",
+            where="--runtime",
+            found=repr(name),
+            expected=", ".join(one.name for one in RUNTIMES if one.name in target.runtimes),
+        )
+    others = (each for each in target.runtimes if each != name)
+    return target.model_copy(update={"runtimes": (name, *others)})
+
+
+__all__ = [
+    "RUNTIMES",
+    "LiteRt",
+    "OnnxRuntime",
+    "Runtime",
+    "Trtexec",
+    "as_litert",
+    "asked_for",
+    "runtime_for",
+]

@@ -1,5 +1,6 @@
 """How sessions are opened, by a stand-in for a runtime whose providers are not on this machine."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -32,12 +33,12 @@ class Runtime:
         return SimpleNamespace(get_providers=lambda: [name for name, _ in providers])
 
 
-def opened(*providers, config=()):
+def opened(*providers, config=(), model="/files/0a1b/model.onnx"):
     runtime = Runtime(*providers)
     spec = {"providers": [*providers, "CPUExecutionProvider"], "exact": True, "threads": 4}
     spec["config"] = dict(config)
     found = providers_of(runtime, spec)
-    open_session(runtime, found, options_of(runtime, found, spec), spec, "/files/0a1b/model.onnx")
+    open_session(runtime, found, options_of(runtime, found, spec), spec, model)
     return runtime.opened
 
 
@@ -60,10 +61,20 @@ def test_entries_of_the_configuration_are_set_as_the_host_says():
     assert options.entries == {"session.x": "1"}
 
 
-def test_tensorrt_keeps_engines_and_timings_beside_the_model():
-    _, _, settings = opened("TensorrtExecutionProvider", "CUDAExecutionProvider")
-    found = settings["TensorrtExecutionProvider"]
-    assert found["trt_engine_cache_path"] == "/files/0a1b/tensorrt"
+def test_tensorrt_keeps_engines_and_timings_in_a_folder_of_the_models_content(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folders = []
+    for at, content in enumerate((b"one", b"one", b"another")):
+        model = tmp_path / str(at) / "model.onnx"
+        model.parent.mkdir()
+        model.write_bytes(content)
+        settings = opened("TensorrtExecutionProvider", model=str(model))[2]
+        found = settings["TensorrtExecutionProvider"]
+        folders.append(found["trt_engine_cache_path"])
+    assert folders[0] == folders[1] != folders[2]
+    assert (tmp_path / "cache" / "edgekit" / "engines").samefile(Path(folders[0]).parent)
     assert found["trt_timing_cache_enable"] == found["trt_engine_cache_enable"] == "1"
 
 
