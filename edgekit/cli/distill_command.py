@@ -20,10 +20,17 @@ from edgekit.cli import options
 @click.option(
     "--student",
     metavar="S",
-    help="What learns: an ONNX file; auto, pruned from the first teacher; module:callable.",
+    help="What learns: an ONNX file; module:callable; auto, pruned from the first teacher;"
+    " low-rank, its layers split in two.",
 )
 @click.option(
-    "--keep-macs", type=float, metavar="SHARE", help="Share of multiply-adds that auto keeps."
+    "--keep-macs",
+    type=float,
+    metavar="SHARE",
+    help="Share of multiply-adds that auto or low-rank keeps.",
+)
+@click.option(
+    "--rounds", type=int, default=1, metavar="N", help="Prune auto in several, training after each."
 )
 @click.option(
     "--replace",
@@ -78,6 +85,7 @@ def command(
     teachers: tuple[str, ...],
     student: str | None,
     keep_macs: float | None,
+    rounds: int,
     replace: str | None,
     data: str | None,
     no_augment: bool,
@@ -100,6 +108,7 @@ def command(
             teachers,
             student=options.required(student, "--student"),
             keep_macs=keep_macs,
+            rounds=rounds,
             replace=replace,
             data=options.required(data, "--data"),
             out=written,

@@ -15,7 +15,7 @@ from edgekit.distillation.packing import Array, Stored
 from edgekit.distillation.team import Team
 
 _ELEMENTS = 2_500_000
-_SIZES = (8, 128)
+_SIZES = (8, 64)
 _LEAST_STEPS = 8
 _JUDGED_AT_ONCE = 256
 

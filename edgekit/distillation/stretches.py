@@ -7,18 +7,15 @@ trained between them while the rest of the graph stays as it is.
 from __future__ import annotations
 
 import difflib
-import math
 from dataclasses import dataclass
 
-import numpy as np
 import onnx_ir as ir
 
-from edgekit.distillation.packing import Array
+from edgekit.distillation.rewiring import clear, take_place
 from edgekit.errors import ModelError, UsageError
 from edgekit.graph import Model
 
 _PARTED = ".."
-_PLANE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,34 +99,6 @@ def weights_within(model: Model, stretch: Stretch) -> frozenset[str]:
     )
 
 
-def separable(model: Model, stretch: Stretch) -> tuple[Model, int]:
-    """Replace dense convolutions in a stretch by a depthwise and a pointwise one.
-
-    Each input channel's kernels, one an output, become the one kernel and the factors that are
-    nearest to them by squared error: of a matrix (outputs, positions), its first singular vectors.
-
-    Returns:
-        the model, and how many convolutions were replaced.
-
-    Raises:
-        ModelError: there is none to replace.
-    """
-    edited = Model(ir=model.editable(), name=model.name)
-    count = 0
-    for node in within(edited, stretch):
-        weight = _dense(node)
-        if weight is not None:
-            _separate(edited.ir.graph, node, weight)
-            count += 1
-    if not count:
-        raise ModelError(
-            "has no dense convolution to replace",
-            where=f"stretch to {', '.join(stretch.outputs)}",
-            remedy="name a student of your own with --student",
-        )
-    return edited, count
-
-
 def spliced(model: Model, stretch: Stretch, block: Model) -> Model:
     """Return the model with another graph in place of a stretch.
 
@@ -176,76 +145,9 @@ def spliced(model: Model, stretch: Stretch, block: Model) -> Model:
     other.graph.remove(nodes)
     graph.insert_after(anchor, nodes)
     for end, name in zip(ends, stretch.outputs, strict=True):
-        _take_place(end, values[name])
-    _clear(graph, gone)
+        take_place(end, values[name])
+    clear(graph, gone)
     return Model(ir=edited, name=model.name)
-
-
-def _dense(node: ir.Node) -> Array | None:
-    """Return the weight of a convolution over a plane that mixes channels and places."""
-    if node.op_type != "Conv" or node.domain or node.attributes.get_int("group", 1) != 1:
-        return None
-    value = node.inputs[1]
-    if value is None or value.const_value is None or len(list(value.uses())) != 1:
-        return None
-    weight = value.const_value.numpy()
-    if weight.ndim != _PLANE or math.prod(weight.shape[2:]) == 1 or weight.shape[1] == 1:
-        return None
-    return weight
-
-
-def _separate(graph: ir.Graph, node: ir.Node, weight: Array) -> None:
-    outputs, inputs, *kernel = weight.shape
-    matrices = weight.transpose(1, 0, 2, 3).reshape(inputs, outputs, -1).astype(np.float64)
-    left, sizes, right = np.linalg.svd(matrices, full_matrices=False)
-    root = np.sqrt(sizes[:, :1])
-    depthwise = (right[:, 0] * root).reshape(inputs, 1, *kernel).astype(np.float32)
-    pointwise = (left[:, :, 0] * root).T.reshape(outputs, inputs, 1, 1).astype(np.float32)
-    name = node.name or node.op_type
-    spread, mixed = (
-        _initializer(graph, f"{name}/{part}", array)
-        for part, array in (("depthwise", depthwise), ("pointwise", pointwise))
-    )
-    attributes = [one for key, one in node.attributes.items() if key != "group"]
-    first = ir.Node(
-        "",
-        "Conv",
-        [node.inputs[0], spread],
-        [*attributes, ir.AttrInt64("group", inputs)],
-        name=f"{name}/depthwise",
-    )
-    first.outputs[0].name = f"{name}/depthwise_output"
-    first.outputs[0].dtype = ir.DataType.FLOAT
-    bias = node.inputs[2:]
-    second = ir.Node("", "Conv", [first.outputs[0], mixed, *bias], [], name=f"{name}/pointwise")
-    second.outputs[0].name = f"{name}/pointwise_output"
-    graph.insert_before(node, [first, second])
-    _take_place(second.outputs[0], node.outputs[0])
-    _clear(graph, [node])
-
-
-def _initializer(graph: ir.Graph, name: str, array: Array) -> ir.Value:
-    value = ir.Value(name=name, const_value=ir.tensor(np.ascontiguousarray(array), name=name))
-    value.dtype, value.shape = ir.DataType.FLOAT, ir.Shape(array.shape)
-    graph.register_initializer(value)
-    return value
-
-
-def _take_place(new: ir.Value, old: ir.Value) -> None:
-    """Let `new` be read, and called, as `old` was."""
-    name, old.name = old.name, None
-    new.shape, new.type = old.shape, old.type
-    old.replace_all_uses_with(new, replace_graph_outputs=True)
-    new.name = name
-
-
-def _clear(graph: ir.Graph, gone: list[ir.Node]) -> None:
-    """Remove nodes, and the initializers that nothing reads any more."""
-    read = {value for node in gone for value in node.inputs if value is not None}
-    graph.remove(gone, safe=True)
-    for value in read:
-        if value.is_initializer() and not value.uses() and not value.is_graph_input():
-            del graph.initializers[value.name or ""]
 
 
 def _rename(graph: ir.Graph, prefix: str) -> None:

@@ -34,7 +34,8 @@ _TRIAL_SHARE = 0.02
 _JUDGED_IN_TRIALS = 1024
 _MEAN_OVER = 0.05
 _TIME_USED = 0.9
-_SAVED_EVERY_S = 30.0
+_SAVING_SHARE = 0.01
+"""Of the time that may go into checkpoints."""
 _REPORTED_EVERY_S = 0.5
 _MOST_EPOCHS = 200
 
@@ -89,6 +90,8 @@ class _Training:
         self._at = _Progress()
         self._best: Arrays = {}
         self._loss = math.nan
+        self._save_after = 0.0
+        self._began = 0.0, 0
 
     def done(self) -> Learned:
         """Train to the end, or on from where it was left."""
@@ -119,22 +122,38 @@ class _Training:
         at.start, at.start_alike = self._judge()
         at.best, at.best_alike = at.start, at.start_alike
         self._best = self._learner.kept()
-        allowed = self._given.seconds
-        most = self._recipe.epochs or (
-            _MOST_EPOCHS if allowed else self._recipe.passes_over(len(self._given.train))
-        )
-        at.total = max(round(most * self._course.steps), 1)
-        each = self._timed_step() if allowed else 0.0
+        at.total = self._most()
+        each = self._timed_step() if self._given.seconds else 0.0
         at.total = self._fitting(at.total, each)
         at.rate = self._team.agreed(self._recipe.learning_rate or self._found_rate())
         at.total = self._fitting(at.total, each)
+
+    def _replan(self) -> None:
+        """Let the schedule end with the time, however busy the machine has become."""
+        at = self._at
+        if self._given.seconds and at.step < at.total:
+            at.total = at.step + self._fitting(self._most() - at.step, self._pace())
+
+    def _pace(self) -> float:
+        """Return the seconds of a step since learning began here."""
+        since, first = self._began
+        return (time.monotonic() - since) / max(self._at.step - first, 1)
 
     def _fitting(self, steps: int, each: float) -> int:
         """Return how many of so many steps there is time for."""
         if not each:
             return steps
         left = _TIME_USED * (self._given.seconds - self._spent())
-        return self._team.agreed(max(min(steps, int(left / each)), 1))
+        return self._team.agreed(max(min(steps, int(left / each)), min(steps, 1)))
+
+    def _most(self) -> int:
+        """Return the steps that there are, were there time for all."""
+        epochs = self._recipe.epochs or (
+            _MOST_EPOCHS
+            if self._given.seconds
+            else self._recipe.passes_over(len(self._given.train))
+        )
+        return max(round(epochs * self._course.steps), 1)
 
     def _timed_step(self) -> float:
         """Return the seconds of a step, and of its share of the checks."""
@@ -170,7 +189,8 @@ class _Training:
         at = self._at
         every = max(at.total // _CHECKS, 1)
         horizon = max(at.total * _MEAN_OVER, 5.0)
-        saved = told = time.monotonic()
+        told = time.monotonic()
+        self._began = told, at.step
         while at.step < at.total and not self._over():
             skipped = at.step % self._course.steps
             for lesson in self._course.lessons(at.step // self._course.steps, skipped):
@@ -180,13 +200,13 @@ class _Training:
                 at.step += 1
                 if at.step % every == 0 or at.step == at.total:
                     self._check()
+                    self._replan()
                 now = time.monotonic()
                 if now - told > _REPORTED_EVERY_S or at.step == at.total:
                     native.report(at.step, at.total)
                     told = now
-                if now - saved > _SAVED_EVERY_S:
+                if now >= self._save_after:
                     self._save()
-                    saved = now
                 if at.step >= at.total or self._over():
                     break
 
@@ -207,7 +227,7 @@ class _Training:
             self._best = self._learner.kept()
         else:
             at.since += 1
-        left = self._spent() * (at.total - at.step) / max(at.step, 1) / 60
+        left = self._pace() * (at.total - at.step) / 60
         native.at(
             f"epoch {at.step / self._course.steps:.1f} of {at.total / self._course.steps:.1f},"
             f" loss {self._loss:.4f}, held-out {distance:.4f} (start {at.start:.4f}),"
@@ -251,6 +271,8 @@ class _Training:
         arrays = {**self._learner.state(), **{f"best/{k}": v for k, v in self._best.items()}}
         facts = {name: getattr(at, name) for name in _Progress.__slots__} | {"loss": self._loss}
         checkpoint.write(self._file, arrays, facts)
+        now = time.monotonic()
+        self._save_after = now + (now - self._clock) / _SAVING_SHARE
 
     def _resumed(self) -> bool:
         found = self._team.agreed(checkpoint.read(self._file))

@@ -31,7 +31,10 @@ def distil(files, *more, teacher="teacher.onnx", student="student.onnx", data="d
         "-o",
         files / "out.onnx",
     ]
-    line += ["--student", student if ":" in student or student == "auto" else files / student]
+    line += [
+        "--student",
+        student if ":" in student or student in {"auto", "low-rank"} else files / student,
+    ]
     return cli.main(args=[*map(str, line), *more], standalone_mode=False)
 
 
@@ -68,6 +71,26 @@ def test_a_part_alone_is_replaced_and_trained(files, capsys):
     assert "distance of held-out outputs at the start" in told
 
 
+def test_layers_of_the_teacher_are_split_and_trained(files, capsys):
+    pytest.importorskip("torch")
+    more = ["--keep-macs", "0.9", "--epochs", "2", "--learning-rate", "1e-3"]
+    assert distil(files, *more, student="low-rank") == 0
+    assert "conv2/into" in graph.load(files / "out.onnx").ir.graph.initializers
+    assert "layers made low-rank: 1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_student_is_pruned_and_trained_in_rounds(files, capsys):
+    pytest.importorskip("torch")
+    more = ["--keep-macs", "0.4", "--rounds", "2", "--epochs", "1", "--learning-rate", "1e-4"]
+    assert distil(files, *more, student="auto") in {0, 3}
+    made, whole = (graph.load(files / name) for name in ("out.onnx", "teacher.onnx"))
+    one = {"x": (1, 1, 16, 16)}
+    assert graph.costs(made, one).macs <= 0.4 * graph.costs(whole, one).macs
+    assert "rounds: 2" in capsys.readouterr().err
+    assert not (files / "out.onnx.training").exists()
+
+
 @pytest.mark.slow
 def test_a_torch_module_is_exported_and_learns(files, monkeypatch):
     pytest.importorskip("torch")
@@ -87,8 +110,14 @@ def test_a_call_that_makes_no_sense_is_one_line(files, make, monkeypatch):
     for more, given, message in (
         ([], {"student": "other.onnx"}, "teacher and student have different outputs"),
         ([], {"data": "empty.npz"}, "holds no samples"),
-        (["--keep-macs", "0.5"], {}, "goes with --student auto, and with that alone"),
-        ([], {"student": "auto"}, "say how much an auto student keeps"),
+        (["--keep-macs", "0.5"], {}, "goes with --student auto or low-rank, and with those alone"),
+        ([], {"student": "auto"}, "say how much a derived student keeps"),
+        (["--rounds", "2"], {}, "--rounds: goes with a whole student that is auto"),
+        (
+            ["--replace", "conv2..relu2"],
+            {"student": "low-rank"},
+            "goes with one teacher and a student that is auto or an ONNX file",
+        ),
         (["--labels", "2"], {}, "labels: out of range"),
         (["--weight", "1", "--weight", "2"], {}, "not one weight a teacher"),
         ([], {"student": "nowhere:made"}, "cannot find 'nowhere:made'"),

@@ -6,8 +6,8 @@ import pytest
 
 from edgekit import graph, native
 from edgekit.activations import outputs_of
+from edgekit.distillation.factoring import separable
 from edgekit.distillation.stretches import (
-    separable,
     spliced,
     stretch_of,
     weights_within,

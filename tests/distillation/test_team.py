@@ -1,7 +1,13 @@
 """Several processes that train one student."""
 
-import numpy as np
+import json
+import subprocess
+import sys
 
+import numpy as np
+import pytest
+
+from edgekit import graph
 from edgekit.distillation.team import Team, cores, members, rank
 
 
@@ -24,3 +30,39 @@ def test_each_has_a_part_of_a_step(monkeypatch):
         parts += team.part(np.arange(8)).tolist()
         assert (team.part(np.arange(2)) == np.arange(2)).all()
     assert sorted(parts) == list(range(8))
+
+
+ALONE_OR_NOT = """
+import json, sys
+import edgekit
+from edgekit.distillation.team import rank
+
+folder, name = sys.argv[1:]
+record = edgekit.distill(
+    f"{folder}/teacher.onnx", student=f"{folder}/student.onnx", data=f"{folder}/data.npz",
+    out=f"{folder}/{name}.onnx", epochs=6, batch=16, learning_rate=3e-3,
+)
+if rank() == 0:
+    with open(f"{folder}/{name}.json", "w") as file:
+        json.dump(record.facts["history"], file)
+"""
+
+
+@pytest.mark.slow
+def test_two_come_as_near_as_one(teacher, student, data, tmp_path):
+    pytest.importorskip("accelerate")
+    script = tmp_path / "both.py"
+    script.write_text(ALONE_OR_NOT)
+    graph.save(teacher, tmp_path / "teacher.onnx")
+    graph.save(student, tmp_path / "student.onnx")
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    curves = []
+    for name, start in (("one", []), ("two", [*launch, "--main_process_port", "0"])):
+        line = [sys.executable, *start, str(script), str(tmp_path), name]
+        subprocess.run(line, check=True, timeout=600)
+        history = json.loads((tmp_path / f"{name}.json").read_text())
+        curves.append([distance for _, distance in history.values()])
+        assert not list(tmp_path.glob("*.training*"))
+    np.testing.assert_allclose(*curves, rtol=0.05)
+    assert curves[1][-1] < 0.5 * curves[1][0]

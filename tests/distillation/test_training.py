@@ -1,6 +1,9 @@
 """The student while it learns; in this process, so that a kill is an exception."""
 
 import math
+import multiprocessing
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ pytest.importorskip("torch")
 
 from edgekit import graph, native
 from edgekit.dataset import held_out
-from edgekit.distillation import training
+from edgekit.distillation import checkpoint, training
 from edgekit.distillation.answers import Question, Teacher
 from edgekit.distillation.outcome import Assignment
 from edgekit.distillation.packing import pack
@@ -79,7 +82,7 @@ def test_the_student_comes_nearer(assigned):
 
 def test_killed_anywhere_it_ends_at_the_same_weights(assigned, monkeypatch):
     whole = training.train(assigned("whole"))
-    monkeypatch.setattr(training, "_SAVED_EVERY_S", 0.0)
+    monkeypatch.setattr(training, "_SAVING_SHARE", math.inf)
     rng = np.random.default_rng(0)
     killed = assigned("killed")
     steps, left = 0, []
@@ -102,6 +105,29 @@ def test_killed_anywhere_it_ends_at_the_same_weights(assigned, monkeypatch):
         with pytest.raises(Killed):
             training.train(killed)
     left.clear()
+    assert_same(training.train(killed), whole)
+
+
+@pytest.mark.slow
+def test_processes_killed_at_random_moments_end_at_the_same_weights(assigned):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["edgekit.distillation.training"])
+    rng, kills, steps = np.random.default_rng(1), 0, set()
+    given = {"epochs": 150, "learning_rate": 1e-3}
+    started = time.monotonic()
+    whole = training.train(assigned("whole", **given))
+    seconds = time.monotonic() - started
+    killed = assigned("killed", **given)
+    for _ in range(20):
+        process = context.Process(target=training.train, args=(killed,))
+        process.start()
+        process.join(seconds * rng.uniform(0.01, 0.07))
+        process.kill()
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
+        steps.add((checkpoint.read(killed.checkpoint) or ({}, {}))[1].get("step", 0))
+    assert kills >= 15
+    assert len(steps) >= 5
     assert_same(training.train(killed), whole)
 
 

@@ -9,6 +9,7 @@ import pytest
 from edgekit import graph, passes
 from edgekit import target as targets
 from edgekit.dataset import open_data
+from edgekit.errors import UsageError
 
 pytest.importorskip("torch")
 
@@ -66,3 +67,13 @@ def test_a_student_is_smaller_and_has_learnt(model, context):
     assert after.macs <= 0.7 * before.macs
     assert outcome.facts["multiply-adds kept"] <= 0.7
     assert "held-out distance" in outcome.facts
+
+
+@pytest.mark.slow
+def test_a_student_is_pruned_in_rounds_and_learns_after_each(model, context):
+    outcome = passes.Student(keep_macs=0.5, rounds=2, epochs=1).apply(model, context)
+    before, after = (graph.costs(one, context.shapes) for one in (model, outcome.model))
+    assert outcome.facts["multiply-adds kept"] == pytest.approx(after.macs / before.macs, abs=1e-3)
+    assert after.macs <= 0.5 * before.macs
+    with pytest.raises(UsageError, match=r"student.rounds: out of range"):
+        passes.Student(rounds=0)
