@@ -21,7 +21,7 @@ EMBEDDED_BYTES = 3 << 29
 """Weights of more than this in all go to one external file (a protobuf ends at 2 GiB)."""
 
 KEPT_EXTERNAL_BYTES = 100_000_000
-"""A model that came with more external data than this keeps it external."""
+"""A model that came with more external data than this, or with parts of such, keeps it external."""
 
 _SMALL_BYTES = 1024
 _CHUNK_BYTES = 1 << 20
@@ -96,7 +96,7 @@ def file_size(path: str | os.PathLike[str]) -> int:
 
 def _needs_external(model: Model) -> bool:
     tensors = list(model.tensors())
-    came = sum(tensor.nbytes for tensor in tensors if isinstance(tensor, ir.ExternalTensor))
+    came = sum(t.nbytes for t in tensors if isinstance(t, ir.ExternalTensor | ir.LazyTensor))
     return came > KEPT_EXTERNAL_BYTES or sum(t.nbytes for t in tensors) > EMBEDDED_BYTES
 
 

@@ -69,6 +69,22 @@ def test_small_external_weights_are_embedded(external, put, tmp_path):
     assert arrays(tmp_path / "out" / "m.onnx")["w"].sum() == 120
 
 
+def test_parts_of_large_external_weights_stay_external(external, put, tmp_path, monkeypatch):
+    """They would have to be in memory to be embedded, three times over."""
+    monkeypatch.setattr(SAVE, "KEPT_EXTERNAL_BYTES", 10)
+    monkeypatch.setattr(SAVE, "_SMALL_BYTES", 10)
+    model = graph.load(put(external()))
+    weight = model.ir.graph.initializers["w"]
+    whole = weight.const_value
+    weight.const_value = ir.LazyTensor(
+        lambda: ir.Tensor(whole.numpy()[:, :2]), whole.dtype, ir.Shape([4, 2]), name="w"
+    )
+    path = tmp_path / "part.onnx"
+    graph.save(model, path)
+    assert (tmp_path / "part.onnx.data").exists()
+    assert np.array_equal(arrays(path)["w"], np.arange(16, dtype="f4").reshape(4, 4)[:, :2])
+
+
 def test_hash_covers_external_data(external, put, tmp_path):
     path = put(external())
     before = graph.file_sha256(path)
