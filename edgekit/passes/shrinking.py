@@ -149,8 +149,9 @@ class Shrinking:
         others = [self._cut(here, *way) for way in ways.items()]
         if later and not self.asked.rounds:
             here = replace(start[1], limit=whole * share)
-            _, counts = plan(self.asked, here, self._seconds)
-            others.append(self._cut(here, "in one round", counts))
+            name, counts = plan(self.asked, here, self._seconds)
+            once = {name: counts, **other_plans(self.asked, here, self._seconds, timed=False)}
+            others += [self._cut(here, f"{way}, in one round", n) for way, n in once.items()]
         self.ways = [self._timed(dense, one) for one in (state, *others)]
         return min(self.ways, key=lambda one: one.price)
 
