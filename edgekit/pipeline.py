@@ -36,8 +36,7 @@ from edgekit.result import Result
 from edgekit.runtimes import as_litert
 from edgekit.stages import Judge, measure
 
-DEFAULT_PROFILE = "quantize-only"
-"""Until pruning exists; then `balanced`."""
+DEFAULT_PROFILE = "balanced"
 
 
 def optimize(

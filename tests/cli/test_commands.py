@@ -199,7 +199,7 @@ def test_an_interrupted_job_leaves_nothing(tmp_path, small_model, small_data, nu
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "edgekit", "optimize", small_model, "--target", "x86"),
-            *("--data", small_data, "--out", "b"),
+            *("--data", small_data, "--out", "b", "--profile", "quantize-only"),
         ],
         cwd=tmp_path,
         env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
