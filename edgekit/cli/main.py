@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import rich_click as click
 
+from edgekit import scratch
 from edgekit.errors import EdgekitError, printable
 
 COMMANDS = (
@@ -102,7 +103,8 @@ def _terminated(number: int, _frame: object) -> NoReturn:
 
 def _run(arguments: list[str] | None) -> int:
     try:
-        code = cli.main(args=arguments, prog_name="edgekit", standalone_mode=False)
+        with scratch.one_for_all():
+            code = cli.main(args=arguments, prog_name="edgekit", standalone_mode=False)
     except BrokenPipeError:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

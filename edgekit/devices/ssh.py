@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import socket
 import tempfile
 import time
@@ -22,6 +21,7 @@ from edgekit.devices.ssh_command import SshCommand
 from edgekit.devices.ssh_start import Tell, connected
 from edgekit.devices.transfer import Transfer
 from edgekit.errors import InfrastructureError, printable
+from edgekit.scratch import Scratch
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ _TRIES = 3
 _WAIT_S = 1800.0
 _CHECK_S = 120.0
 _LATE_S = 60.0
-_LONGEST_FOLDER = 30
+_LONGEST_FOLDER = 50
 _PLAIN_PATH = re.compile(r"(/[\w.@+ -]+)+", re.ASCII)
 
 
@@ -61,7 +61,7 @@ class SshDevice:
         self._entry, self._wait_s, self._exclusive, self._tell = entry, wait_s, exclusive, tell
         self._job = uuid.uuid4().hex
         self._calls = 0
-        self._here: Path | None = None
+        self._here: Scratch | None = None
         self._channel: SshChannel | None = None
         self._opened: dict[str, Any] = {}
         self._environment: dict[str, Any] | None = None
@@ -70,7 +70,8 @@ class SshDevice:
     def __enter__(self) -> Self:
         """See `Device`."""
         crowded = len(tempfile.gettempdir()) > _LONGEST_FOLDER  # a socket's path must be short
-        self._here = Path(tempfile.mkdtemp(prefix="edgekit-", dir="/tmp" if crowded else None))  # noqa: S108  # mkdtemp's is private
+        place = "/tmp" if crowded else tempfile.gettempdir()  # noqa: S108  # a scratch is private
+        self._here = Scratch("edgekit-ssh-", Path(place))
         try:
             self._connect()
         except BaseException:
@@ -82,7 +83,7 @@ class SshDevice:
         """See `Device`."""
         self._drop(in_order=True)
         if self._here is not None:
-            shutil.rmtree(self._here, ignore_errors=True)
+            self._here.close()
             self._here = None
 
     def put(self, *files: Path) -> str:
@@ -260,7 +261,7 @@ class SshDevice:
     def _home(self) -> Path:
         if self._here is None:
             raise InfrastructureError("the device is not connected", where=self.name)
-        return self._here
+        return self._here.path
 
 
 def _holder() -> str:

@@ -126,10 +126,10 @@ class SshChannel:
             return -signal.SIGKILL
 
     def complaint(self) -> str:
-        """Return the end of what ssh said on standard error."""
+        """Return the end of what ssh said on standard error, where lines end as a terminal's."""
         size = self._complaints.seek(0, os.SEEK_END)
         self._complaints.seek(max(0, size - _COMPLAINT_BYTES))
-        return self._complaints.read().decode(errors="replace")
+        return self._complaints.read().decode(errors="replace").replace("\r\n", "\n")
 
     def end(self, *, in_order: bool) -> None:
         """End the connection; in order, the agent removes its folder first."""

@@ -7,15 +7,13 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 from edgekit.errors import ModelError
 from edgekit.graph.external import DataFile
+from edgekit.scratch import Scratch, lasting
 
 _PREFIX = "edgekit-room-"
-_LOCK = ".lock"
 _FICLONE = 0x40049409
 _CHUNK_BYTES = 4 << 20
 
@@ -23,21 +21,16 @@ _CHUNK_BYTES = 4 << 20
 class Room:
     """A private folder; on a disk rather than in memory where that is to be had.
 
-    Rooms that a killed process left behind are removed when the next one is opened: a living
-    process holds a lock on each of its own.
+    Rooms that a killed process left behind are removed when the next one is opened.
     """
 
     def __init__(self) -> None:
-        parent = _parent()
-        _sweep(parent)
-        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._scratch = Scratch(_PREFIX, _parent())
+        self.path = self._scratch.path
 
     def close(self) -> None:
         """Remove the folder with all that is in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._lock)
+        self._scratch.close()
 
     def keep(self) -> None:
         """Let the folder live until this process ends: weights are mapped from it."""
@@ -52,20 +45,7 @@ def _close_in(pid: int, room: Room) -> None:
 def _parent() -> Path:
     on_disk = Path("/var/tmp")  # noqa: S108  # mkdtemp makes the folder private
     usable = "TMPDIR" not in os.environ and os.access(on_disk, os.W_OK)
-    return on_disk if usable else Path(tempfile.gettempdir())
-
-
-def _sweep(parent: Path) -> None:
-    for left in parent.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if left.is_symlink() or left.stat().st_uid != os.getuid():
-                continue
-            lock = os.open(left / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left, ignore_errors=True)
-            finally:
-                os.close(lock)
+    return on_disk if usable else lasting()
 
 
 def copy_into(room: Path, file: DataFile, *, follow_links: bool) -> None:

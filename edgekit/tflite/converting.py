@@ -22,6 +22,7 @@ from pathlib import Path
 from edgekit import graph
 from edgekit.errors import MissingExtraError, ModelError, UsageError, printable
 from edgekit.graph import Model
+from edgekit.scratch import lasting
 
 ENVIRONMENT = "EDGEKIT_ONNX2TF"
 RECIPE = (
@@ -207,7 +208,9 @@ def _lines(log: Path) -> list[str]:
 def _refusal(complaint: str, log: Path, model: Model) -> ModelError:
     """Return the error that tells of a failed conversion; the log outlives the private folder."""
     with (
-        tempfile.NamedTemporaryFile(prefix="edgekit-onnx2tf-", suffix=".log", delete=False) as kept,
+        tempfile.NamedTemporaryFile(
+            prefix="edgekit-onnx2tf-", suffix=".log", dir=lasting(), delete=False
+        ) as kept,
         contextlib.suppress(OSError),
     ):
         kept.write(log.read_bytes())

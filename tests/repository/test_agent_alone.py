@@ -38,7 +38,3 @@ def test_it_is_python_3_8(path):
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
 def test_it_imports_nothing_that_a_device_lacks(path):
     assert set(imported_by(path)) <= ALLOWED
-
-
-def test_it_is_under_100_kb():
-    assert sum(path.stat().st_size for path in SOURCES) < 100_000
