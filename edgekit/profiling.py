@@ -208,7 +208,7 @@ def _check_profiler(target: Target, file: Path) -> None:
     found = runtimes.runtime_for(target, file).name
     if found != runtimes.OnnxRuntime.name:
         raise UsageError(
-            f"{found} tells no times by layer",
+            f"the Python package of {found} tells no times by layer",
             where="--per-layer",
             found=file.name,
             remedy="profile the ONNX model that it was made of",

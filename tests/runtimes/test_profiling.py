@@ -16,6 +16,11 @@ def test_the_kind_of_a_file_says_what_runs_it():
         edgekit.profile(TFLITE, runtime="onnxruntime")
 
 
+def test_what_has_no_profiler_is_refused_before_anything_runs():
+    with pytest.raises(UsageError, match=r"litert tells no times by layer.*profile the ONNX model"):
+        edgekit.profile(TFLITE, per_layer=True)
+
+
 @needs_litert
 @pytest.mark.slow
 def test_a_tflite_file_is_measured_alone_and_against_its_original(tmp_path):
