@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from onnx_ir.passes.common import LiftConstantsToInitializersPass
+
 from edgekit import graph, passes
 from edgekit.candidate import StepRecord
 from edgekit.dataset import Dataset, open_data
@@ -150,8 +152,11 @@ def distill(
             found = taught(
                 start, [whole], samples, folder, recipe, progress=progress, stretch=stretch
             )
+        made = found.model
+        if replace is None and _normalized(made):
+            made, _record = apply(passes.Simplify(), made, context_of(job, samples))
         if own == 0:
-            graph.save(found.model, written)
+            graph.save(made, written)
     shutil.rmtree(folder, ignore_errors=True)
     said = {"student": str(student), "keep_macs": keep_macs, "rounds": rounds, "replace": replace}
     return StepRecord(
@@ -237,8 +242,17 @@ def _start(
         loaded = exported(student, job.model, learning.data, job.workspace)
     else:
         loaded = graph.load(student)
+    if _normalized(loaded):
+        lifted = loaded.editable()
+        LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(lifted)
+        return Model(ir=lifted, name=loaded.name), {}
     simplified, _record = apply(passes.Simplify(), loaded, context)
     return simplified, {}
+
+
+def _normalized(model: Model) -> bool:
+    """Say whether a model has statistics of samples, which are to move while it learns."""
+    return any(node.op_type == "BatchNormalization" for node in model.ir.graph)
 
 
 def _pruned(

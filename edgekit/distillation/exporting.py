@@ -68,6 +68,8 @@ def _export(reference: str, names: tuple[list[str], list[str]], data: Dataset, f
             output_names=outputs,
             dynamic_axes={name: {0: "N"} for name in (*inputs, *outputs)},
             opset_version=_OPSET,
+            training=torch.onnx.TrainingMode.PRESERVE,
+            do_constant_folding=False,
             dynamo=False,
         )
     except Exception as error:

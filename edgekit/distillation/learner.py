@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,32 +17,64 @@ _LONGEST_GRADIENT = 1.0
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moving:
+    """A network that normalizes by the samples at hand.
+
+    Attributes:
+        moved: by initializer that holds statistics: the value that they have moved to.
+    """
+
+    network: Network
+    moved: Mapping[str, str]
+
+
 class Learner:
     """A network some of whose weights are trained, by Adam (Kingma & Ba 2015).
 
     Attributes:
         weights: those, by name.
-        mean: exponential mean of each over the steps, which is what is judged and kept.
+        mean: exponential mean of each over the steps, which is what is judged and kept; of moving
+            statistics, too.
     """
 
     def __init__(
-        self, network: Network, names: Sequence[str], latents: Sequence[Latent] = ()
+        self,
+        network: Network,
+        names: Sequence[str],
+        latents: Sequence[Latent] = (),
+        moving: Moving | None = None,
     ) -> None:
+        """Begin.
+
+        Args:
+            network: as it is judged.
+            names: float initializers that are trained.
+            latents: integer ones that are.
+            moving: the network as it learns, where its statistics move.
+        """
+        self._moving = moving
+        judged, network = network, network if moving is None else moving.network
         for name, value in network.parameters.items():
             value.requires_grad_(name in names)
-        self.network = network
+        self.network, self._judged = network, judged
+        self._statistics = (
+            {name: network.parameters[name] for name in moving.moved} if moving else {}
+        )
+        self._moved: dict[str, Tensor] = {}
         self.weights = {name: network.parameters[name] for name in names}
         self._grids = {one.name: _Grid(one) for one in latents}
         self.weights |= {name: grid.start() for name, grid in self._grids.items()}
-        self.mean = {name: value.detach().clone() for name, value in self.weights.items()}
-        self._start = {name: value.detach().clone() for name, value in self.weights.items()}
+        self._all = {**self.weights, **self._statistics}
+        self.mean = {name: value.detach().clone() for name, value in self._all.items()}
+        self._start = {name: value.detach().clone() for name, value in self._all.items()}
         self.begin()
 
     def begin(self) -> None:
         """Go back to the start: weights, and all that training remembers."""
         with torch.no_grad():
             for name, value in self._start.items():
-                self.weights[name].copy_(value)
+                self._all[name].copy_(value)
                 self.mean[name].copy_(value)
         values = list(self.weights.values())
         self._optimizer = torch.optim.Adam(values, fused=True)
@@ -54,13 +87,18 @@ class Learner:
 
     def run(self, feeds: Mapping[str, Tensor], outputs: Sequence[str]) -> dict[str, Tensor]:
         """Return answers of the weights that are being trained."""
-        return self.network.run({**feeds, **self._rounded(self.weights)}, outputs)
+        moved = self._moving.moved if self._moving else {}
+        found = self.network.run(
+            {**feeds, **self._rounded(self.weights)}, [*outputs, *moved.values()]
+        )
+        self._moved = {name: found.pop(made).detach() for name, made in moved.items()}
+        return found
 
     def judged(self, feeds: Mapping[str, Tensor], outputs: Sequence[str]) -> dict[str, Tensor]:
         """Return answers of the mean weights."""
         with torch.no_grad():
             floats = {k: v for k, v in self.mean.items() if k not in self._grids}
-            return self.network.run({**feeds, **floats, **self._rounded(self.mean)}, outputs)
+            return self._judged.run({**feeds, **floats, **self._rounded(self.mean)}, outputs)
 
     def follow(self, rate: float, decay: float, team: Team) -> None:
         """Take one step down the gradients that are there, and forget them.
@@ -75,12 +113,15 @@ class Learner:
             if value.grad is None:
                 value.grad = torch.zeros_like(value)
         team.average([value.grad for value in values])
+        team.average(list(self._moved.values()))
         torch.nn.utils.clip_grad_norm_(values, _LONGEST_GRADIENT)
         self._optimizer.param_groups[0]["lr"] = rate
         self._optimizer.step()
         self._optimizer.zero_grad()
         with torch.no_grad():
-            for name, value in self.weights.items():
+            for name, value in self._moved.items():
+                self._statistics[name].copy_(value)
+            for name, value in self._all.items():
                 self.mean[name].lerp_(value, 1 - decay)
 
     def kept(self) -> Arrays:
@@ -108,6 +149,7 @@ class Learner:
         for name, value in self.weights.items():
             kept = self._optimizer.state[value]
             found += [(f"{kind}/{name}", kept[kind]) for kind in _MOMENTS]
+        for name, value in self._all.items():
             found += [(f"weight/{name}", value), (f"mean/{name}", self.mean[name])]
         return found
 

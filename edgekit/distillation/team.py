@@ -53,16 +53,16 @@ class Team:
         """Return this process's part of the samples of a step."""
         return chosen[self.rank :: self.size] if len(chosen) >= self.size else chosen
 
-    def average(self, gradients: Sequence[Any]) -> None:
-        """Replace gradients by their mean over all processes."""
-        if self.size == 1:
+    def average(self, values: Sequence[Any]) -> None:
+        """Replace tensors by their mean over all processes."""
+        if self.size == 1 or not values:
             return
         import torch  # noqa: PLC0415  # as above
         from accelerate.utils import reduce  # noqa: PLC0415  # as above
 
-        joined = reduce(torch.cat([one.reshape(-1) for one in gradients]), reduction="mean")
+        joined = reduce(torch.cat([one.reshape(-1) for one in values]), reduction="mean")
         start = 0
-        for one in gradients:
+        for one in values:
             one.copy_(joined[start : start + one.numel()].reshape(one.shape))
             start += one.numel()
 

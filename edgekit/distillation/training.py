@@ -16,8 +16,9 @@ import torch
 from edgekit import native
 from edgekit.distillation import checkpoint
 from edgekit.distillation.checkpoint import Arrays
-from edgekit.distillation.learner import Learner
+from edgekit.distillation.learner import Learner, Moving
 from edgekit.distillation.lesson import Course, Lesson
+from edgekit.distillation.normalizing import by_batch
 from edgekit.distillation.objective import Objective
 from edgekit.distillation.outcome import Assignment, Learned
 from edgekit.distillation.team import Team, cores
@@ -47,7 +48,12 @@ def train(assignment: Assignment) -> Learned:
         ModelError: an operator is not covered.
     """
     torch.set_num_threads(cores())
-    learner = Learner(Network(ir.load(assignment.student)), assignment.names, assignment.latents)
+    student = ir.load(assignment.student)
+    network, moving = Network(student), None
+    if assignment.lessons.together > 1:
+        moved = by_batch(student, assignment.names)
+        moving = Moving(network=Network(student), moved=moved) if moved else None
+    learner = Learner(network, assignment.names, assignment.latents, moving)
     return _Training(assignment, learner).done()
 
 

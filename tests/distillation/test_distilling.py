@@ -95,12 +95,15 @@ def test_a_student_is_pruned_and_trained_in_rounds(files, capsys):
 def test_a_torch_module_is_exported_and_learns(files, monkeypatch):
     pytest.importorskip("torch")
     (files / "own_student.py").write_text(
-        "import torch\n\n\ndef made():\n"
-        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 5))\n"
+        "from torch import nn\n\n\ndef made():\n"
+        "    return nn.Sequential(nn.Conv2d(1, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(),"
+        " nn.Flatten(), nn.Linear(392, 5))\n"
     )
     monkeypatch.chdir(files)
     assert distil(files, "--epochs", "4", student="own_student:made") == 0
-    assert [spec.name for spec in graph.load(files / "out.onnx").outputs] == ["logits"]
+    made = graph.load(files / "out.onnx")
+    assert [spec.name for spec in made.outputs] == ["logits"]
+    assert [node.op_type for node in made.ir.graph] == ["Conv", "Relu", "Flatten", "Gemm"]
 
 
 def test_a_call_that_makes_no_sense_is_one_line(files, make, monkeypatch):
