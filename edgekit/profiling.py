@@ -97,7 +97,7 @@ def profile(
     target = target_of(device, inventory)
     if runtime is not None:
         target = runtimes.asked_for(runtime, target)
-        _check_runtime(runtime, target, file, times_only=evaluation is None and not per_layer)
+        _check_runtime(runtime, target, file, answers=evaluation is not None)
     loaded = _seen_from_outside(file, other)
     data = open_data(evaluation, loaded) if evaluation is not None else None
     conditions = Conditions(
@@ -172,7 +172,7 @@ def _baseline_file(named: str | Path) -> Path:
     return _model_file(named)
 
 
-def _check_runtime(named: str, target: Target, file: Path, *, times_only: bool) -> None:
+def _check_runtime(named: str, target: Target, file: Path, *, answers: bool) -> None:
     found = runtimes.runtime_for(target, file).name
     if named != found:
         raise UsageError(
@@ -181,11 +181,11 @@ def _check_runtime(named: str, target: Target, file: Path, *, times_only: bool) 
             found=repr(named),
             expected=f"{found} for {file.name}",
         )
-    if named == runtimes.Trtexec.name and not times_only:
+    if named == runtimes.Trtexec.name and answers:
         raise UsageError(
-            f"{named} tells times, and neither answers nor those of layers",
+            f"{named} tells times and no answers",
             where="--runtime",
-            remedy="leave out --eval and --per-layer, or --runtime",
+            remedy="leave out --eval, or --runtime",
         )
 
 
@@ -206,7 +206,7 @@ def _told_apart(subject: Candidate, blocks: Sequence[Block]) -> Iterator[str]:
 
 def _check_profiler(target: Target, file: Path) -> None:
     found = runtimes.runtime_for(target, file).name
-    if found != runtimes.OnnxRuntime.name:
+    if found == runtimes.LiteRt.name:
         raise UsageError(
             f"the Python package of {found} tells no times by layer",
             where="--per-layer",

@@ -26,6 +26,7 @@ from .session import (
 )
 from .state import choose_cpus
 from .timing import Loop
+from .trtexec import Trtexec
 from .wire import AgentError, Channel
 
 _WARM_RUNS = 5
@@ -43,6 +44,9 @@ def layers(spec: Dict[str, Any], channel: Channel) -> None:
     Spec: `model`, what `session.prepare` and `inputs.feeds_for` take; `folder` to write into;
     `gemms`: one matrix product a number format, each with its `model` and its `macs`.
     """
+    if spec["runtime"] == "trtexec":
+        _by_trtexec(spec, channel)
+        return
     limits.keep_to_memory(spec["providers"])
     limits.expect_within(_PATIENCE_S)
     cpus = choose_cpus(spec["threads"])
@@ -54,6 +58,18 @@ def layers(spec: Dict[str, Any], channel: Channel) -> None:
     opens = prepare(spec)
     answer["peaks"] = {
         "macs_per_s": {name: _gemm(opens, one) for name, one in spec["gemms"].items()},
+        "bytes_per_s": _copy(spec["threads"]),
+    }
+    channel.send(answer)
+
+
+def _by_trtexec(spec: Dict[str, Any], channel: Channel) -> None:
+    answer = Trtexec(spec).layers()
+    channel.send({"progress": [1, 2]})
+    gemm = spec["gemms"]["float"]
+    alone = Trtexec(dict(spec, model=gemm["model"], shapes={}, inputs=None))
+    answer["peaks"] = {
+        "macs_per_s": {"float": alone.macs_per_s(gemm["macs"]), "integer": None},
         "bytes_per_s": _copy(spec["threads"]),
     }
     channel.send(answer)

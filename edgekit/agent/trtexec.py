@@ -111,6 +111,24 @@ class Trtexec:
         times, _, _ = self._timed(max(_SHORTEST_S, round(seconds)), _WARM_UP_MS, least)
         return {"samples_ns": times.latencies_ns, "parts_s": times.parts_s}
 
+    def layers(self) -> Dict[str, Any]:
+        """Tell what each layer of the engine takes, by a run of its own, as mode `layers` does."""
+        self.load(None)
+        exported = Path(self._folder.name) / "profile.json"
+        wanted = ["--dumpProfile", "--separateProfileRun", "--exportProfile=%s" % exported]
+        times, _, _ = self._timed(_SHORTEST_S, _WARM_UP_MS, 10, wanted)
+        return dict(
+            profile(exported.read_text(encoding="utf-8")),
+            runs_us=[latency / 1e3 for latency in times.latencies_ns],
+            optimized=None,
+        )
+
+    def macs_per_s(self, macs: int) -> float:
+        """Return the multiply-adds per second of this model, of `macs`, on the GPU alone."""
+        self.load(None)
+        times, _, _ = self._timed(_SHORTEST_S, _WARM_UP_MS, least=10)
+        return macs / times.parts_s["compute"]
+
     def repeat(self, _seconds: float) -> Dict[str, int]:
         """Refuse: what runs between two readings of a sensor is not only inference."""
         raise AgentError("spec", "energy cannot be measured with trtexec")
@@ -143,12 +161,14 @@ class Trtexec:
                 named.append("%s:%s" % (_plain(name), file))
         return ["--loadInputs=%s" % ",".join(named)]
 
-    def _timed(self, seconds: int, warm_up_ms: int, least: int) -> Tuple[Times, str, float]:
+    def _timed(
+        self, seconds: int, warm_up_ms: int, least: int, more: Sequence[str] = ()
+    ) -> Tuple[Times, str, float]:
         exported = Path(self._folder.name) / "times.json"
         flags = ["--loadEngine=%s" % self._engine, "--exportTimes=%s" % exported, "--useSpinWait"]
         length = ["--warmUp=%d" % warm_up_ms, "--duration=%d" % seconds, "--iterations=%d" % least]
         start = time.monotonic()
-        said = self._call(flags + length + self._shapes + self._inputs)
+        said = self._call([*flags, *length, *self._shapes, *self._inputs, *more])
         wall_s = time.monotonic() - start
         try:
             text = exported.read_text(encoding="utf-8")
@@ -170,6 +190,29 @@ class Trtexec:
         if ended.returncode:
             raise AgentError("model", "trtexec refuses the model: %s" % _complaint(said, ended))
         return said
+
+
+def profile(text: str) -> Dict[str, Any]:
+    """Return the layers of what `--exportProfile` wrote, with the median that each took.
+
+    Raises:
+        AgentError: it is not what trtexec writes.
+    """
+    try:
+        head, *rows = json.loads(text)
+        nodes = [
+            {
+                "name": str(row["name"]),
+                "op_type": "",
+                "provider": "TensorRT",
+                "us": [1e3 * float(row["medianMs"])],
+            }
+            for row in rows
+        ]
+        return {"runs": int(head["count"]), "nodes": nodes}
+    except (KeyError, TypeError, ValueError) as error:
+        message = "the profile that trtexec exports cannot be read: %r" % error
+        raise AgentError("device", message) from error
 
 
 def precision(model: bytes) -> List[str]:

@@ -18,6 +18,8 @@ from edgekit.graph.surgery import constant_of, read_by
 
 _OWN = frozenset(("ReorderInput", "ReorderOutput", "MemcpyFromHost", "MemcpyToHost"))
 _SUFFIX = re.compile(r"(_token_\d+|_nchwc|_nhwc)+$")
+_WORD = re.compile(r"[^\s,+()\[\]{}]+")
+_REFORMATTING = "Reformatting"
 _SUM_INPUT = 3
 _WITHIN_INTEGERS = frozenset(("Relu", "Clip"))
 
@@ -56,6 +58,29 @@ def join(model: Model, wires: Sequence[Wire]) -> tuple[Joined, ...]:
         )
         for key, names in runs.items()
     )
+
+
+def join_by_names(model: Model, names: Sequence[str]) -> tuple[Joined, ...]:
+    """Return the layers of a runtime that names them after the nodes that it fused.
+
+    TensorRT does: `conv1 + relu1`, `PWN(sigmoid, mul)`, and `{ForeignNode[first...last]}` for all
+    from the first to the last; a change of layout is its own and only says before which node it
+    stands. Every node is in one layer at most.
+    """
+    nodes = {node.name: node for node in model.ir.graph if node.name}
+    places = {name: at for at, name in enumerate(nodes)}
+    found = []
+    for layer in names:
+        held = set()
+        for word in () if layer.startswith(_REFORMATTING) else _WORD.findall(layer):
+            first, _, last = word.partition("...")
+            if first in places and (last or first) in places:
+                held |= set(range(places[first], places[last or first] + 1))
+        inside = [name for name, at in places.items() if at in held and name in nodes]
+        found.append(
+            Joined(name=layer, runs=(layer,), nodes=tuple(nodes.pop(name) for name in inside))
+        )
+    return tuple(found)
 
 
 class _Index:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgekit import graph
-from edgekit.bench.joining import Joined, join
+from edgekit import graph, runtimes
+from edgekit.bench.joining import Joined, join, join_by_names
 from edgekit.bench.running import Running, put_model, timing_spec
 from edgekit.devices import Device, ask
 from edgekit.errors import InfrastructureError
@@ -37,12 +37,12 @@ def layers(
     *,
     progress: Progress = lambda _done, _total: None,
 ) -> Layers:
-    """Profile `model` on the device with onnxruntime's own profiler.
+    """Profile `model` on the device with the runtime's own profiler.
 
     Args:
         device: connected.
         model: what `file` holds.
-        file: what onnxruntime runs; see `runtimes.runtime_for`.
+        file: what the runtime runs; see `runtimes.runtime_for`.
         running: threads, batch, shapes and inputs.
         progress: called with (done, in all).
 
@@ -67,7 +67,11 @@ def layers(
             device.get(str(answer["optimized"]), optimized)
         wires = graph.wiring(optimized) if optimized.exists() else ()
     try:
-        return _read(answer, join(named, wires), _Sizes(named, running))
+        if spec["runtime"] == runtimes.OnnxRuntime.name:
+            joined = join(named, wires)
+        else:
+            joined = join_by_names(named, [str(one["name"]) for one in answer["nodes"]])
+        return _read(answer, joined, _Sizes(named, running))
     except (
         AttributeError,
         IndexError,

@@ -62,6 +62,12 @@ def test_what_trtexec_does_not_write_is_the_devices_fault(text):
     assert caught.value.kind == "device"
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[1]", '[{"count": 1}, {"name": "a"}]'])
+def test_a_profile_that_is_none_is_the_devices_fault(text):
+    with pytest.raises(AgentError, match="profile"):
+        trtexec.profile(text)
+
+
 @pytest.mark.parametrize(
     ("says", "version"), [("100300", "10.3.0"), ("8601", "8.6.1"), ("none", "unavailable")]
 )

@@ -8,7 +8,7 @@ import pytest
 from tiny_model import write_tiny
 
 import edgekit
-from edgekit import bench, placement, profiling, runtimes
+from edgekit import bench, graph, placement, profiling, runtimes
 from edgekit import target as targets
 from edgekit.bench.running import Running, timing_spec
 from edgekit.candidate import Candidate
@@ -76,7 +76,19 @@ def test_only_axes_that_change_are_told(device, jetson, tmp_path):
     assert timing_spec(device, file, Running(target=jetson))["shapes"] == {}
 
 
-def test_what_trtexec_cannot_tell_is_refused_before_anything_runs(candidate, monkeypatch, jetson):
+def test_each_layer_of_the_engine_holds_nodes_of_the_model(device, jetson, candidate):
+    model = graph.load(candidate.file)
+    found = bench.layers(device, model, candidate.file, Running(target=jetson))
+    assert [len(layer.holds) for layer in found.layers] == [2, 0, 3]
+    assert [layer.provider for layer in found.layers] == ["TensorRT"] * 3
+    assert [layer.seconds for layer in found.layers] == pytest.approx([0.00021, 0.00004, 0.0031])
+    assert found.layers[0].macs > 0
+    assert found.roofline.macs_per_s == pytest.approx(768**3 / 3.42e-3, rel=0.02)
+    assert found.roofline.integer_macs_per_s is None
+    assert found.runs == 300
+
+
+def test_what_trtexec_cannot_tell_is_refused_before_anything_runs(candidate, monkeypatch):
     monkeypatch.setattr(profiling, "target_of", lambda *_: targets.load("jetson"))
-    with pytest.raises(UsageError, match="neither answers nor those of layers"):
-        edgekit.profile(candidate.file, runtime="trtexec", per_layer=True)
+    with pytest.raises(UsageError, match="times and no answers"):
+        edgekit.profile(candidate.file, runtime="trtexec", evaluation="x.npz")
