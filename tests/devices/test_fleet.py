@@ -1,40 +1,15 @@
 import pytest
-from loopback import SLEEPING_RUNTIME, Loopback, require_sshd
+from fleets import sleeping_fleet
 
-from edgekit import add_device, profile_fleet, trust_device
+from edgekit import profile_fleet
 from edgekit.errors import InfrastructureError
 
 
 @pytest.fixture
-def lab(tmp_path, monkeypatch):
+def lab(tmp_path):
     """Four devices with separate homes, a runtime that sleeps, and one that dies of it."""
-    require_sshd()
-    (tmp_path / "stub").mkdir()
-    (tmp_path / "stub" / "onnxruntime.py").write_text(SLEEPING_RUNTIME)
-    inventory, made = tmp_path / "devices.toml", []
-    for at in range(4):
-        board = Loopback(tmp_path / f"board{at}")
-        board.start()
-        made.append(board)
-        breaking = 'case "$2" in block) exit 7;; esac' if at == 2 else ""
-        python = board.python(f"export PYTHONPATH={tmp_path}/stub\n{breaking}")
-        add_device(
-            f"board{at}",
-            board.address,
-            target="x86",
-            python=python,
-            tags=["lab"],
-            inventory=inventory,
-        )
-        board.admit(made[0])
-    monkeypatch.setenv("EDGEKIT_SSH_CONFIG", str(made[0].folder / "ssh_config"))
-    for at in range(4):
-        trust_device(f"board{at}", accept=lambda _: True, inventory=inventory)
-    yield inventory
-    idle = [board.wait_until_idle() for board in made]
-    for board in made:
-        board.stop()
-    assert all(idle)
+    with sleeping_fleet(tmp_path, number=4, broken=2) as inventory:
+        yield inventory
 
 
 @pytest.mark.slow  # 40 s
