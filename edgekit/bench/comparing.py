@@ -67,6 +67,7 @@ def compare(
         block_s += 2 * _BUILD_S
     blocks: list[Block] = []
     good, disturbed = 0, 0
+    progress(good, looks[-1])
     while good < looks[-1] and disturbed <= _REPEATS:
         block = _block(len(blocks), ask(device, "block", spec, timeout_s=block_s), device)
         blocks.append(block)

@@ -196,10 +196,16 @@ def test_target_check_lints_a_model(edgekit, small_model):
 )
 def test_an_interrupted_job_leaves_nothing(tmp_path, small_model, small_data, number, code):
     (tmp_path / "tmp").mkdir()
+    profile = tmp_path / "half.toml"
+    profile.write_text(
+        'schema = 1\nname = "half"\ntitle = "Always makes a candidate, so that it is measured"\n'
+        'steps = [{ name = "prune", params = { keep_macs = 0.5, criterion = "l2" } }]\n'
+        'budgets = ["size.ratio<=1.0"]\n'
+    )
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "edgekit", "optimize", small_model, "--target", "x86"),
-            *("--data", small_data, "--out", "b", "--profile", "quantize-only"),
+            *("--data", small_data, "--out", "b", "--profile", profile),
         ],
         cwd=tmp_path,
         env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
@@ -218,7 +224,7 @@ def test_an_interrupted_job_leaves_nothing(tmp_path, small_model, small_data, nu
     _, err = process.communicate(timeout=30)
     assert process.returncode == code, err
     assert "Traceback" not in err
-    assert list(tmp_path.iterdir()) == [tmp_path / "tmp"]
+    assert {path.name for path in tmp_path.iterdir()} == {"tmp", "half.toml"}
     assert [p for p in (tmp_path / "tmp").rglob("*") if p.is_file()] == []
 
 
