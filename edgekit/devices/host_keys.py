@@ -11,6 +11,9 @@ from edgekit.errors import InfrastructureError, printable
 
 _KEYS_WORDS = 3
 _LONGEST_BYTES = 64 << 10
+_GREETING = "SSH-2.0-"
+_SLOWEST_S = 60
+"""For a host that greets but takes longer for its key: a small board, busy."""
 
 
 def scanned_keys(name: str, entry: Entry) -> tuple[str, ...]:
@@ -23,13 +26,12 @@ def scanned_keys(name: str, entry: Entry) -> tuple[str, ...]:
         InfrastructureError: it does not answer.
     """
     host, port = _resolved(entry)
-    argv = ["ssh-keyscan", "-T", str(CONNECT_S), "-p", port, "--", host]
-    answer, complaint = _output(argv)
-    keys = set()
-    for line in answer.splitlines():
-        words = line.split()
-        if not line.startswith("#") and len(words) == _KEYS_WORDS:
-            keys.add(" ".join(words[1:]))
+    for patience_s in (CONNECT_S, _SLOWEST_S):
+        argv = ["ssh-keyscan", "-T", str(patience_s), "-p", port, "--", host]
+        answer, complaint = _output(argv, within_s=2 * patience_s)
+        keys = _keys_in(answer)
+        if keys or _GREETING not in complaint:
+            break
     if not keys:
         raise InfrastructureError(
             "it does not tell its host key",
@@ -39,6 +41,11 @@ def scanned_keys(name: str, entry: Entry) -> tuple[str, ...]:
             "into `host_keys` of the inventory by hand",
         )
     return tuple(sorted(keys))
+
+
+def _keys_in(answer: str) -> set[str]:
+    lines = (line.split() for line in answer.splitlines() if not line.startswith("#"))
+    return {" ".join(words[1:]) for words in lines if len(words) == _KEYS_WORDS}
 
 
 def fingerprints(keys: Sequence[str]) -> tuple[str, ...]:
@@ -68,13 +75,15 @@ def _resolved(entry: Entry) -> tuple[str, str]:
     return settings.get("hostname", entry.host), settings.get("port", "22")
 
 
-def _output(argv: Sequence[str], given: str = "") -> tuple[str, str]:
+def _output(
+    argv: Sequence[str], given: str = "", *, within_s: int = 2 * CONNECT_S
+) -> tuple[str, str]:
     try:
         ended = subprocess.run(
             list(argv),
             input=given.encode(),
             capture_output=True,
-            timeout=2 * CONNECT_S,
+            timeout=within_s,
             check=False,
         )
     except subprocess.TimeoutExpired:

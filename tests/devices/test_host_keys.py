@@ -1,0 +1,42 @@
+"""Asking a host for its keys, by a stand-in for ssh-keyscan."""
+
+import os
+
+import pytest
+
+from edgekit.devices import Entry, scanned_keys
+from edgekit.errors import InfrastructureError
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE1N"
+GREETS = 'echo "# board:22 SSH-2.0-OpenSSH_9.2p1" >&2'
+
+
+@pytest.fixture
+def scan(tmp_path, monkeypatch):
+    """Ask with a stand-in that runs `code` of the shell; return the keys, and each patience."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    def asked(code):
+        tool = tmp_path / "ssh-keyscan"
+        tool.write_text(f'#!/bin/sh\necho "$2" >> {tmp_path}/patience\n{code}\n')
+        tool.chmod(0o755)
+        return scanned_keys("board", Entry(host="board", target="x86"))
+
+    asked.patience = lambda: (tmp_path / "patience").read_text().split()
+    return asked
+
+
+def test_a_host_that_greets_may_take_longer_for_its_key(scan):
+    assert scan(f'{GREETS}\n[ "$2" -gt 15 ] && echo "board {KEY}"') == (KEY,)
+    assert scan.patience() == ["15", "60"]
+
+
+def test_a_host_that_tells_its_key_is_asked_once(scan):
+    assert scan(f'{GREETS}\necho "board {KEY}"') == (KEY,)
+    assert scan.patience() == ["15"]
+
+
+def test_a_silent_host_is_given_up_at_once(scan):
+    with pytest.raises(InfrastructureError, match="does not tell its host key"):
+        scan("exit 1")
+    assert scan.patience() == ["15"]
