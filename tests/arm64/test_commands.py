@@ -17,7 +17,7 @@ pytestmark = pytest.mark.arm64
 def edgekit(machine, tmp_path_factory):
     """Call `edgekit ARGS...`, with an inventory that the commands themselves fill."""
     folder = tmp_path_factory.mktemp("commands")
-    inventory = {"EDGEKIT_INVENTORY": str(folder / "devices.toml"), "NO_COLOR": "1"}
+    settings = {"EDGEKIT_INVENTORY": str(folder / "devices.toml"), "COLUMNS": "300"}
 
     def call(*arguments):
         return subprocess.run(
@@ -26,7 +26,7 @@ def edgekit(machine, tmp_path_factory):
             capture_output=True,
             text=True,
             cwd=folder,
-            env={**os.environ, **inventory},
+            env={**os.environ, **settings},
         )
 
     added = call("device", "add", "board", machine.address, "--target", "arm-cpu")
