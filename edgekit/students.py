@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-
-from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
 from edgekit import graph, passes
 from edgekit.candidate import StepRecord
-from edgekit.dataset import Dataset, open_data
+from edgekit.dataset import open_data
+from edgekit.deriving import AUTO, LOW_RANK, Learning, begun, normalized, pruned, replaced
 from edgekit.distillation.distilling import taught
-from edgekit.distillation.exporting import exported
-from edgekit.distillation.factoring import low_rank, separable
-from edgekit.distillation.recipe import Combination, Loss, Recipe
-from edgekit.distillation.stretches import Stretch, spliced, stretch_of
-from edgekit.distillation.team import rank
-from edgekit.errors import ModelError, UsageError
-from edgekit.graph import Model
+from edgekit.distillation.recipe import Combination, Loss, Matching, Recipe
+from edgekit.distillation.stretches import stretch_of
+from edgekit.distillation.team import members, rank
+from edgekit.errors import UsageError
 from edgekit.interpreter.extra import require_torch
 from edgekit.job import (
     Conditions,
-    Job,
     check_batch_axis,
     check_file_out,
     open_job,
@@ -34,13 +28,9 @@ from edgekit.job import (
 )
 from edgekit.passes import Progress
 from edgekit.placement import local_target
-from edgekit.pruning.schedule import polynomial
 from edgekit.pruning.selection import check_share
 from edgekit.reference import is_reference
 from edgekit.stages import apply, context_of
-
-AUTO, LOW_RANK = "auto", "low-rank"
-_DERIVED = (AUTO, LOW_RANK)
 
 
 def distill(
@@ -61,6 +51,8 @@ def distill(
     labels: float = 0.0,
     combination: Combination = "mean",
     teacher_weights: Sequence[float] = (),
+    features: Mapping[str, str] | None = None,
+    features_by: Matching = "projection",
     augment: bool = True,
     seed: int = 0,
     shapes: dict[str, tuple[int, ...]] | None = None,
@@ -97,6 +89,9 @@ def distill(
         labels: share of the loss that labels have, 0 to 1.
         combination: of several teachers' answers: `mean`, or `confidence`.
         teacher_weights: in the mean, one a teacher.
+        features: values within the student that are matched while it learns, by name, and what the
+            first teacher calls them; see `edgekit.distillation.recipe.Recipe`.
+        features_by: `projection` or `attention`.
         augment: images are shifted, and mirrored where that leaves the teachers' answers.
         seed: of all that is drawn.
         shapes: shapes of inputs with dynamic axes.
@@ -121,6 +116,8 @@ def distill(
         labels=labels,
         combination=combination,
         teacher_weights=tuple(teacher_weights),
+        features=features or {},
+        features_by=features_by,
         augment=augment,
         seed=seed,
     )
@@ -138,22 +135,22 @@ def distill(
     folder = written.with_name(f"{written.name}.training" + (f"-{own}" if own else ""))
     with open_job(Path(files[0]), teachers[0], local_target(), conditions, data=samples) as job:
         if replace is None:
-            learning = _Learning(job=job, data=samples, folder=folder, recipe=recipe)
+            learning = Learning(job=job, data=samples, folder=folder, recipe=recipe)
             if student == AUTO and keep_macs is not None:
-                start, derived = _pruned(keep_macs, rounds, teachers, learning)
+                start, derived = pruned(keep_macs, rounds, teachers, learning)
             else:
-                start, derived = _start(str(student), keep_macs, learning)
+                start, derived = begun(str(student), keep_macs, learning)
             recipe = dataclasses.replace(recipe, minutes=minutes / rounds)
             found = taught(start, teachers, samples, folder, recipe, progress=progress)
         else:
             whole, _record = apply(passes.Simplify(), job.model, context_of(job, samples))
             stretch = stretch_of(whole, replace)
-            start, derived = _replaced(whole, stretch, str(student), job)
+            start, derived = replaced(whole, stretch, str(student), job)
             found = taught(
                 start, [whole], samples, folder, recipe, progress=progress, stretch=stretch
             )
         made = found.model
-        if replace is None and _normalized(made):
+        if replace is None and normalized(made):
             made, _record = apply(passes.Simplify(), made, context_of(job, samples))
         if own == 0:
             graph.save(made, written)
@@ -185,6 +182,13 @@ def _check_call(
             where="--rounds",
             found=f"{rounds} --student {student}",
         )
+    if student == AUTO and replace is None and members() > 1:
+        raise UsageError(
+            "several processes cannot prune alike",
+            where="--student",
+            found=student,
+            remedy="run `edgekit prune` first, and name the file that it writes",
+        )
     if replace is not None:
         if len(files) > 1 or keep_macs is not None or student == LOW_RANK or is_reference(student):
             raise UsageError(
@@ -193,111 +197,10 @@ def _check_call(
                 found=f"{len(files)} teachers, --student {student}"
                 + (f" --keep-macs {keep_macs:g}" if keep_macs is not None else ""),
             )
-    elif (student in _DERIVED) != (keep_macs is not None):
+    elif (student in {AUTO, LOW_RANK}) != (keep_macs is not None):
         raise UsageError(
             "goes with --student auto or low-rank, and with those alone",
             where="--keep-macs",
             found=f"--student {student}" + (f" --keep-macs {keep_macs:g}" if keep_macs else ""),
             remedy="say how much a derived student keeps, e.g. --keep-macs 0.25",
         )
-
-
-def _replaced(
-    whole: Model, stretch: Stretch, student: str, job: Job
-) -> tuple[Model, dict[str, object]]:
-    """Return the model with a student in place of a stretch, and what is to be told of that."""
-    facts: dict[str, object] = {}
-    if student == AUTO:
-        start, facts["convolutions made separable"] = separable(whole, stretch)
-    else:
-        start = spliced(whole, stretch, graph.load(student))
-    before, after = (graph.costs(one, job.running.shapes) for one in (whole, start))
-    return start, {**facts, "multiply-adds kept": round(after.macs / max(before.macs, 1), 4)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Learning:
-    """The first teacher's job, the samples, and where and how a student learns."""
-
-    job: Job
-    data: Dataset
-    folder: Path
-    recipe: Recipe
-
-
-def _start(
-    student: str, keep_macs: float | None, learning: _Learning
-) -> tuple[Model, dict[str, object]]:
-    """Return the student before it learns, and what is to be told of how it was derived."""
-    job, context = learning.job, context_of(learning.job, learning.data)
-    if student == LOW_RANK and keep_macs is not None:
-        whole, _record = apply(passes.Simplify(), job.model, context)
-        shapes = job.running.shapes
-        start, count = low_rank(whole, keep_macs, shapes)
-        before, after = (graph.costs(one, shapes).macs for one in (whole, start))
-        kept = round(after / max(before, 1), 4)
-        return start, {"layers made low-rank": count, "multiply-adds kept": kept}
-    if is_reference(student) and not Path(student).exists():
-        job.progress("exporting the student", 0, 0)
-        loaded = exported(student, job.model, learning.data, job.workspace)
-    else:
-        loaded = graph.load(student)
-    if _normalized(loaded):
-        lifted = loaded.editable()
-        LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(lifted)
-        return Model(ir=lifted, name=loaded.name), {}
-    simplified, _record = apply(passes.Simplify(), loaded, context)
-    return simplified, {}
-
-
-def _normalized(model: Model) -> bool:
-    """Say whether a model has statistics of samples, which are to move while it learns."""
-    return any(node.op_type == "BatchNormalization" for node in model.ir.graph)
-
-
-def _pruned(
-    keep_macs: float, rounds: int, teachers: Sequence[Model], learning: _Learning
-) -> tuple[Model, dict[str, object]]:
-    """Return the pruned student before its last round, and what is to be told of it.
-
-    What an earlier call has pruned and trained is used again.
-    """
-    job, folder = learning.job, learning.folder
-    recipe = dataclasses.replace(learning.recipe, minutes=learning.recipe.minutes / rounds)
-    told = (
-        f"{graph.file_sha256(job.file)} {keep_macs} {rounds} {learning.data.source}"
-        f" {len(learning.data)}" + (f" {recipe}" if rounds > 1 else "")
-    )
-    key, known = hashlib.sha256(told.encode()).hexdigest(), folder / "derived.key"
-    if not known.is_file() or known.read_text(encoding="utf-8") != key:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        known.write_text(key, encoding="utf-8")
-    context = context_of(job, learning.data)
-    model, _record = apply(passes.Simplify(), job.model, context)
-    whole = graph.costs(model, job.running.shapes).macs
-    for place, share in enumerate(polynomial(1.0, keep_macs, rounds + 1)[1:], 1):
-        pruned, trained = (folder / f"{what}{place}.onnx" for what in ("pruned", "trained"))
-        left = graph.costs(model, job.running.shapes).macs / max(whole, 1)
-        if share >= left:
-            continue
-        if not pruned.is_file():
-            made, record = apply(passes.build("prune", {"keep_macs": share / left}), model, context)
-            if not record.changed and place == 1:
-                raise ModelError(
-                    "nothing of it can be pruned",
-                    where=job.model.name,
-                    remedy=f"`edgekit inspect {job.file} --groups` says why; name a student of"
-                    " your own",
-                )
-            graph.save(made, pruned)
-        model = graph.load(pruned)
-        if place < rounds and not trained.is_file():
-            own = folder / f"round{place}"
-            found = taught(model, teachers, learning.data, own, recipe, progress=job.progress)
-            graph.save(found.model, trained)
-            shutil.rmtree(own)
-        if place < rounds:
-            model = graph.load(trained)
-    kept = round(graph.costs(model, job.running.shapes).macs / max(whole, 1), 4)
-    return model, {"rounds": rounds, "multiply-adds kept": kept}

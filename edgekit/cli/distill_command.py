@@ -75,6 +75,20 @@ from edgekit.cli import options
     metavar="W",
     help="Of a teacher in the mean; one a teacher, in their order.",
 )
+@click.option(
+    "--feature",
+    "features",
+    multiple=True,
+    metavar="NAME[=NAME]",
+    help="Match this value within the student to the first teacher's. Repeatable.",
+)
+@click.option(
+    "--features-by",
+    type=click.Choice(["projection", "attention"]),
+    default="projection",
+    show_default=True,
+    help="Match channels in a learnt mixture, or the places that matter.",
+)
 @click.option("--no-augment", is_flag=True, help="Show images as they are only.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn.")
 @options.shapes
@@ -88,6 +102,7 @@ def command(
     rounds: int,
     replace: str | None,
     data: str | None,
+    features: tuple[str, ...],
     no_augment: bool,
     shapes: tuple[str, ...],
     output: str | None,
@@ -112,6 +127,7 @@ def command(
             replace=replace,
             data=options.required(data, "--data"),
             out=written,
+            features={one.partition("=")[0]: one.partition("=")[2] or one for one in features},
             augment=not no_augment,
             shapes=options.read_shapes(shapes),
             force=force,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,9 @@ from edgekit.distillation.views import Views
 
 Kind = Literal["values", "scores", "probabilities"]
 
+HINTS = frozenset({"projection", "attention"})
+"""Losses of what lies within a student; see `hints`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Teacher:
@@ -23,12 +26,14 @@ class Teacher:
         inputs: its name of each input of the data.
         outputs: its name of each output of the student that is taught.
         weight: in the mean.
+        features: its name of each value within the student that is matched.
     """
 
     file: Path
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     weight: float = 1.0
+    features: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +59,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taught:
-    """What is known of one output.
+    """What is known of one output, or of a value within.
 
     Attributes:
         kind: `probabilities` along the last axis, `scores` of classes, or plain `values`.
-        loss: `mse` or `kl`.
+        loss: `mse` or `kl`; of a value within one of `HINTS`.
         variance: of each element over the samples, on average.
     """
 
@@ -72,9 +77,9 @@ class Lessons:
     """All answers.
 
     Attributes:
-        outputs: by output of the student.
+        outputs: by output of the student, and by value within that is matched.
         train: by view, by bucket, by output.
-        held: by bucket, by output; of the plain view.
+        held: by bucket, by output; of the plain view, and of outputs alone.
         together: samples that may go through the student at once.
     """
 

@@ -12,6 +12,7 @@ import numpy as np
 from edgekit import native
 from edgekit.dataset import Dataset
 from edgekit.distillation.answers import Lessons, Taught, Teacher
+from edgekit.distillation.exposing import exposed
 from edgekit.distillation.packing import Array, Bucket, Packed, Stored
 from edgekit.distillation.stretches import Stretch
 from edgekit.distillation.teaching import Writing, variance
@@ -73,7 +74,7 @@ def read_off(reading: Reading) -> Read:
         DataError: what was read is too large to be kept.
     """
     names = [*reading.stretch.inputs, *reading.stretch.outputs]
-    session = _exposed(reading.model.file, names)
+    session = exposed(reading.model.file, names)
     size = batch_size(session, names, reading.data)
     total = len(reading.train) + len(reading.held)
     done = 0
@@ -161,17 +162,6 @@ class _Spread:
     @property
     def sum(self) -> float:
         return max(float(np.sum(self._squares - self._sums**2 / max(self._count, 1))), 1e-12)
-
-
-def _exposed(file: Path, names: Sequence[str]) -> Any:
-    import onnx  # noqa: PLC0415  # never in the host
-
-    model = onnx.load(file, load_external_data=False)
-    present = {value.name for value in model.graph.output}
-    model.graph.output.extend(
-        onnx.ValueInfoProto(name=name) for name in names if name not in present
-    )
-    return trial.open_session(model.SerializeToString(), folder=file.parent, threads=cores())
 
 
 def _run(

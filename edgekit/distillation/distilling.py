@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ def taught(
     started = time.monotonic()
     matches = [match(student, teacher) for teacher in teachers]
     _check_recipe(recipe, matches[0], len(teachers))
+    _check_features(recipe, student, teachers[0], stretch)
     names, integers = _weights_of(student, stretch)
     folder.mkdir(parents=True, exist_ok=True)
     own, asked = _saved(student, teachers, matches, recipe, folder)
@@ -188,6 +190,25 @@ def _check_recipe(recipe: Recipe, found: Match, teachers: int) -> None:
             )
 
 
+def _check_features(
+    recipe: Recipe, student: Model, teacher: Model, stretch: Stretch | None
+) -> None:
+    if recipe.features and stretch is not None:
+        raise UsageError("goes with a whole student", where="features")
+    for model, names in ((student, recipe.features), (teacher, recipe.features.values())):
+        known = {v.name: v for node in model.ir.graph for v in node.outputs if v.name}
+        for name in names:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                raise UsageError(
+                    f"{model.name} has no value {name!r}",
+                    where="features",
+                    remedy=f"did you mean {close[0]!r}?"
+                    if close
+                    else "values bear the names of what nodes make",
+                )
+
+
 def _saved(
     student: Model,
     teachers: Sequence[Model],
@@ -216,6 +237,7 @@ def _saved(
                 inputs={first.inputs[mine]: its for mine, its in found.inputs.items()},
                 outputs=found.outputs,
                 weight=recipe.teacher_weights[place] if recipe.teacher_weights else 1.0,
+                features={} if place else recipe.features,
             )
         )
     return own, tuple(asked)

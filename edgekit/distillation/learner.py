@@ -65,6 +65,17 @@ class Learner:
         self.weights = {name: network.parameters[name] for name in names}
         self._grids = {one.name: _Grid(one) for one in latents}
         self.weights |= {name: grid.start() for name, grid in self._grids.items()}
+        self._aids: tuple[str, ...] = ()
+        self._from_here()
+
+    def aided_by(self, aids: Mapping[str, Tensor]) -> None:
+        """Train more weights, which are of use while learning alone."""
+        self._aids = tuple(aids)
+        self.weights |= {name: value.clone().requires_grad_() for name, value in aids.items()}
+        self._from_here()
+
+    def _from_here(self) -> None:
+        """Take what there is for the start."""
         self._all = {**self.weights, **self._statistics}
         self.mean = {name: value.detach().clone() for name, value in self._all.items()}
         self._start = {name: value.detach().clone() for name, value in self._all.items()}
@@ -97,7 +108,8 @@ class Learner:
     def judged(self, feeds: Mapping[str, Tensor], outputs: Sequence[str]) -> dict[str, Tensor]:
         """Return answers of the mean weights."""
         with torch.no_grad():
-            floats = {k: v for k, v in self.mean.items() if k not in self._grids}
+            apart = {*self._grids, *self._aids}
+            floats = {name: value for name, value in self.mean.items() if name not in apart}
             return self._judged.run({**feeds, **floats, **self._rounded(self.mean)}, outputs)
 
     def follow(self, rate: float, decay: float, team: Team) -> None:
@@ -132,6 +144,7 @@ class Learner:
                 if name not in self._grids
                 else self._grids[name].rounded(value).to(torch.int32).numpy()
                 for name, value in self.mean.items()
+                if name not in self._aids
             }
 
     def state(self) -> Arrays:

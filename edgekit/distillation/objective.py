@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from edgekit.distillation.answers import Taught
+from edgekit.distillation.answers import HINTS, Taught
 from edgekit.distillation.recipe import Recipe
 
 _SMALLEST_PROBABILITY = 1e-7
@@ -17,7 +17,7 @@ class Objective:
     """The distance over all outputs, each by its weight."""
 
     def __init__(self, outputs: Mapping[str, Taught], recipe: Recipe) -> None:
-        self._outputs = outputs
+        self._outputs = {name: one for name, one in outputs.items() if one.loss not in HINTS}
         self._recipe = recipe
 
     def distance(self, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from edgekit.dataset import Dataset
 from edgekit.distillation.answers import Kind, Question, Teacher
+from edgekit.distillation.exposing import exposed
 from edgekit.distillation.packing import Array, Bucket
 from edgekit.distillation.team import cores
 from edgekit.distillation.views import Views
@@ -27,6 +28,7 @@ Answers = dict[str, npt.NDArray[np.float32]]
 _ROUNDING = 1e-3
 _SMALLEST_PROBABILITY = 1e-7
 _MIRRORED_ALIKE = 0.8
+_IMAGE_RANK = 4
 
 
 class Panel:
@@ -37,7 +39,10 @@ class Panel:
         self._teachers = question.teachers
         threads = cores()
         self._sessions = [
-            trial.open_session(str(one.file), threads=threads) for one in question.teachers
+            exposed(one.file, list(one.features.values()))
+            if one.features
+            else trial.open_session(str(one.file), threads=threads)
+            for one in question.teachers
         ]
         self._size = [
             _at_once(session, one, question.data)
@@ -47,6 +52,7 @@ class Panel:
         self.together = _at_once(student, question.student, question.data)
         self.kinds: dict[str, Kind] = {}
         self.losses: dict[str, str] = {}
+        self.features = tuple(self._teachers[0].features)
 
     def meet(self, few: Mapping[str, Array]) -> None:
         """Learn from some answers of what kind they are."""
@@ -87,7 +93,8 @@ class Panel:
     def answer(self, feeds: Mapping[str, Array]) -> Answers:
         """Return what the panel answers: classes as scores, in logarithms."""
         found = [self._asked(place, feeds) for place in range(len(self._teachers))]
-        return {name: self._united(name, [one[name] for one in found]) for name in self.kinds}
+        united = {name: self._united(name, [one[name] for one in found]) for name in self.kinds}
+        return united | {name: self._seen(found[0][name]) for name in self.features}
 
     def mirrored_alike(self, few: Mapping[str, Array], views: Views) -> bool:
         """Say whether most images have the same answer when they are mirrored."""
@@ -114,7 +121,7 @@ class Panel:
             }
             parts.append(trial.run(session, given))
         found: Answers = {}
-        for name, own in teacher.outputs.items():
+        for name, own in {**teacher.outputs, **teacher.features}.items():
             at = names.index(own)
             if any(part[at].ndim == 0 for part in parts):
                 raise _no_sample_axis(own)
@@ -127,6 +134,12 @@ class Panel:
                 )
             found[name] = whole.astype(np.float32)
         return found
+
+    def _seen(self, values: Array) -> npt.NDArray[np.float32]:
+        """Return what is kept of a value within the first teacher."""
+        if self._recipe.features_by == "projection":
+            return values.astype(np.float32)
+        return _attention(values)
 
     def _united(self, name: str, answers: Sequence[Array]) -> npt.NDArray[np.float32]:
         """Return one answer of several."""
@@ -186,6 +199,14 @@ def _kind(answers: Sequence[Array]) -> Kind:
     if all(shares):
         return "probabilities"
     return "scores" if first.ndim == 2 else "values"  # noqa: PLR2004  # as above
+
+
+def _attention(values: Array) -> npt.NDArray[np.float32]:
+    """Return where the squares of all channels are large: a vector of length 1 a sample."""
+    channels = 1 if values.ndim == _IMAGE_RANK else -1
+    places = np.square(values, dtype=np.float32).mean(channels).reshape(len(values), -1)
+    length = np.sqrt(np.square(places).sum(-1, keepdims=True))
+    return np.asarray(places / np.maximum(length, 1e-12), np.float32)
 
 
 def _softmax(scores: Array) -> Array:

@@ -11,8 +11,10 @@ from edgekit.errors import UsageError
 
 Loss = Literal["auto", "mse", "kl"]
 Combination = Literal["mean", "confidence"]
+Matching = Literal["projection", "attention"]
 _LOSSES: tuple[Loss, ...] = ("auto", "mse", "kl")
 _COMBINATIONS: tuple[Combination, ...] = ("mean", "confidence")
+_MATCHINGS: tuple[Matching, ...] = ("projection", "attention")
 
 _SAMPLES_SEEN = 600_000
 _EPOCHS = (10, 60)
@@ -35,6 +37,10 @@ class Recipe:
         combination: of several teachers: their `mean`, by `teacher_weights`; or `confidence`, each
             sample by the inverse entropy of each teacher's classes.
         output_weights: of the loss, by output; 1 where not given.
+        features: values within the student that are matched while it learns, and what the first
+            teacher calls them; they count as much as the outputs, and are not judged.
+        features_by: `projection`, the student's channels in a learnt linear mixture; `attention`,
+            where in the image the squares of all channels are large.
         augment: images are shifted, and mirrored where that leaves the teachers' answers.
         seed: of all that is drawn.
     """
@@ -49,11 +55,17 @@ class Recipe:
     combination: Combination = "mean"
     teacher_weights: tuple[float, ...] = ()
     output_weights: Mapping[str, float] = field(default_factory=dict)
+    features: Mapping[str, str] = field(default_factory=dict)
+    features_by: Matching = "projection"
     augment: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in {"loss": _LOSSES, "combination": _COMBINATIONS}.items():
+        for name, known in {
+            "loss": _LOSSES,
+            "combination": _COMBINATIONS,
+            "features_by": _MATCHINGS,
+        }.items():
             if getattr(self, name) not in known:
                 raise UsageError(
                     f"unknown {name}",

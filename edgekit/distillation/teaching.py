@@ -42,33 +42,36 @@ def ask(question: Question) -> Lessons:
     total = len(question.held) + views.count * len(question.train)
     done = 0
 
-    def of(packed: Packed, view: int, name: str) -> tuple[Mapping[str, Stored], ...]:
+    def of(
+        packed: Packed, view: int, name: str, names: Sequence[str]
+    ) -> tuple[Mapping[str, Stored], ...]:
         nonlocal done
         found = []
         for place, bucket in enumerate(packed.buckets):
             writing = Writing(question.folder / f"{name}-{place}", len(bucket))
             for part in panel.answers(bucket, views, view):
-                writing.add(part)
+                writing.add({key: part[key] for key in names})
                 done += len(next(iter(part.values())))
                 native.report(done, total)
             found.append(writing.close())
         return tuple(found)
 
-    held = of(question.held, 0, "held")
+    outputs = list(panel.kinds)
+    held = of(question.held, 0, "held", outputs)
     train = []
     for view in range(views.count):
         spent = (time.monotonic() - started) / 60
         if view and 0 < _SHARE_OF_TIME * question.recipe.minutes < spent * (view + 1) / view:
             break
-        train.append(of(question.train, view, f"view{view}"))
+        train.append(of(question.train, view, f"view{view}", [*outputs, *panel.features]))
     return Lessons(
         outputs={
             name: Taught(
-                kind=panel.kinds[name],
-                loss=panel.losses[name],
+                kind=panel.kinds.get(name, "values"),
+                loss=panel.losses.get(name, question.recipe.features_by),
                 variance=variance([files[name] for files in train[0]]),
             )
-            for name in panel.kinds
+            for name in (*outputs, *panel.features)
         },
         train=tuple(train),
         held=held,

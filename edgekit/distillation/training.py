@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
 
 import onnx_ir as ir
 import torch
@@ -16,19 +15,18 @@ import torch
 from edgekit import native
 from edgekit.distillation import checkpoint
 from edgekit.distillation.checkpoint import Arrays
+from edgekit.distillation.hints import Hints
 from edgekit.distillation.learner import Learner, Moving
 from edgekit.distillation.lesson import Course, Lesson
 from edgekit.distillation.normalizing import by_batch
 from edgekit.distillation.objective import Objective
 from edgekit.distillation.outcome import Assignment, Learned
+from edgekit.distillation.pace import Progress, scheduled
 from edgekit.distillation.team import Team, cores
 from edgekit.interpreter.network import Network
 
 _CHECKS = 20
 _PATIENCE = 6
-_WARMUP = 0.05
-_LONGEST_WARMUP = 200
-_LAST_RATE = 0.01
 _RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 _TRIAL_STEPS = (10, 60)
 _TRIAL_SHARE = 0.02
@@ -57,32 +55,6 @@ def train(assignment: Assignment) -> Learned:
     return _Training(assignment, learner).done()
 
 
-@dataclass(slots=True, kw_only=True)
-class _Progress:
-    """How far it is; what a checkpoint holds beside the weights.
-
-    Attributes:
-        total: steps in all.
-        rate: largest learning rate.
-        start, best: distance of held-out answers at the start, and the least since.
-        best_step: where that was; 0 is the start.
-        since: checks since the best.
-        spent: seconds.
-    """
-
-    step: int = 0
-    total: int = 0
-    rate: float = 0.0
-    start: float = math.inf
-    start_alike: float | None = None
-    best: float = math.inf
-    best_alike: float | None = None
-    best_step: int = 0
-    since: int = 0
-    spent: float = 0.0
-    history: list[tuple[int, float, float]] = field(default_factory=list)
-
-
 class _Training:
     def __init__(self, assignment: Assignment, learner: Learner) -> None:
         self._given = assignment
@@ -91,9 +63,12 @@ class _Training:
         self._team = Team()
         self._course = Course(assignment, self._team)
         self._objective = Objective(assignment.lessons.outputs, assignment.recipe)
-        self._outputs = list(assignment.lessons.outputs)
+        self._hints = Hints(assignment.lessons.outputs)
+        self._outputs = [n for n in assignment.lessons.outputs if n not in self._hints.names]
+        if self._hints.names:
+            self._learner.aided_by(self._team.agreed(self._projections()))
         self._file = assignment.checkpoint
-        self._at = _Progress()
+        self._at = Progress()
         self._best: Arrays = {}
         self._loss = math.nan
         self._save_after = 0.0
@@ -133,6 +108,13 @@ class _Training:
         at.total = self._fitting(at.total, each)
         at.rate = self._team.agreed(self._recipe.learning_rate or self._found_rate())
         at.total = self._fitting(at.total, each)
+
+    def _projections(self) -> dict[str, torch.Tensor]:
+        """Return how the student's channels are mixed at first, by the first lesson."""
+        part = next(self._course.lessons(0)).parts[0]
+        with torch.no_grad():
+            found = self._learner.run(part.feeds, self._hints.names)
+        return self._hints.projections(found, part.wanted)
 
     def _replan(self) -> None:
         """Let the schedule end with the time, however busy the machine has become."""
@@ -183,7 +165,7 @@ class _Training:
             native.at(f"trying learning rate {rate:g}")
             self._learner.begin()
             for step in range(steps):
-                size = _scheduled(step, steps, rate)
+                size = scheduled(step, steps, rate)
                 self._step(lessons[step % len(lessons)], size, 0.8)
             distance, _ = self._judge(_JUDGED_IN_TRIALS)
             if distance < best:
@@ -201,7 +183,7 @@ class _Training:
             skipped = at.step % self._course.steps
             for lesson in self._course.lessons(at.step // self._course.steps, skipped):
                 decay = min(1 - 1 / horizon, (1 + at.step) / (10 + at.step))
-                loss = self._step(lesson, _scheduled(at.step, at.total, at.rate), decay)
+                loss = self._step(lesson, scheduled(at.step, at.total, at.rate), decay)
                 self._loss = loss if math.isnan(self._loss) else 0.98 * self._loss + 0.02 * loss
                 at.step += 1
                 if at.step % every == 0 or at.step == at.total:
@@ -243,9 +225,11 @@ class _Training:
     def _step(self, lesson: Lesson, rate: float, decay: float) -> float:
         total = 0.0
         for part in lesson.parts:
-            found = self._learner.run(part.feeds, self._outputs)
+            found = self._learner.run(part.feeds, [*self._outputs, *self._hints.names])
             distance = self._objective.distance(found, part.wanted)
-            loss = self._objective.with_labels(distance, found, part.labels) * part.share
+            loss = self._objective.with_labels(distance, found, part.labels)
+            loss = loss + self._hints.distance(found, part.wanted, self._learner.weights)
+            loss = loss * part.share
             loss.backward()
             total += float(loss.detach())
         self._learner.follow(rate, decay, self._team)
@@ -275,7 +259,7 @@ class _Training:
         at = self._at
         at.spent, self._clock = self._spent(), time.monotonic()
         arrays = {**self._learner.state(), **{f"best/{k}": v for k, v in self._best.items()}}
-        facts = {name: getattr(at, name) for name in _Progress.__slots__} | {"loss": self._loss}
+        facts = {name: getattr(at, name) for name in Progress.__slots__} | {"loss": self._loss}
         checkpoint.write(self._file, arrays, facts)
         now = time.monotonic()
         self._save_after = now + (now - self._clock) / _SAVING_SHARE
@@ -287,7 +271,7 @@ class _Training:
         arrays, facts = found
         self._loss = facts.pop("loss")
         facts["history"] = [tuple(one) for one in facts["history"]]
-        self._at = _Progress(**facts)
+        self._at = Progress(**facts)
         self._learner.restore(arrays)
         self._best = {
             name.removeprefix("best/"): value
@@ -295,12 +279,3 @@ class _Training:
             if name.startswith("best/")
         }
         return True
-
-
-def _scheduled(step: int, total: int, peak: float) -> float:
-    """Return the learning rate: up in a line, then down by a cosine (Loshchilov & Hutter 2017)."""
-    warmup = min(max(int(total * _WARMUP), 1), _LONGEST_WARMUP)
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    way = (step - warmup) / max(total - warmup, 1)
-    return peak * (_LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * way)))

@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from edgekit import graph
+from edgekit import distill, graph
 from edgekit.distillation.team import Team, cores, members, rank
+from edgekit.errors import UsageError
 
 
 def test_one_alone_needs_nobody(monkeypatch):
@@ -32,9 +33,17 @@ def test_each_has_a_part_of_a_step(monkeypatch):
     assert sorted(parts) == list(range(8))
 
 
+def test_several_do_not_prune(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match=r"--student: several processes cannot prune alike"):
+        distill("a.onnx", student="auto", keep_macs=0.5, data="data.npz", out="out.onnx")
+
+
 ALONE_OR_NOT = """
 import json, sys
 import edgekit
+from edgekit import distill
 from edgekit.distillation.team import rank
 
 folder, name = sys.argv[1:]

@@ -15,6 +15,7 @@ from edgekit.dataset import held_out
 from edgekit.distillation import checkpoint, training
 from edgekit.distillation.answers import Question, Teacher
 from edgekit.distillation.outcome import Assignment
+from edgekit.distillation.pace import scheduled
 from edgekit.distillation.packing import pack
 from edgekit.distillation.recipe import Recipe
 from edgekit.distillation.teaching import ask
@@ -37,7 +38,9 @@ def assigned(data, teacher, student, tmp_path):
         recipe = Recipe(**{"epochs": 6, "batch": 16, "learning_rate": 3e-3, **given})
         lessons = ask(
             Question(
-                teachers=(Teacher(file=tmp_path / "teacher.onnx", **ends),),
+                teachers=(
+                    Teacher(file=tmp_path / "teacher.onnx", features=recipe.features, **ends),
+                ),
                 student=Teacher(file=tmp_path / "student.onnx", **ends),
                 data=data,
                 train=train,
@@ -153,10 +156,23 @@ def test_a_learning_rate_is_found(assigned, monkeypatch):
     assert "min left" in said[-1]
 
 
-@pytest.mark.parametrize("given", [{"loss": "kl"}, {"labels": 0.5}, {"augment": False}])
+INNER = {"r1": "r1", "r2": "c2"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"loss": "kl"},
+        {"labels": 0.5},
+        {"augment": False},
+        {"features": INNER},
+        {"features": INNER, "features_by": "attention"},
+    ],
+)
 def test_other_ways_to_learn(assigned, given):
     learned = training.train(assigned("other", **given))
     assert learned.best < learned.start
+    assert learned.weights.keys() == {"w1", "b1", "w2", "b2", "w3", "b3"}
 
 
 def test_time_ends_it(assigned, monkeypatch):
@@ -168,7 +184,7 @@ def test_time_ends_it(assigned, monkeypatch):
 
 
 def test_the_learning_rate_goes_up_and_down():
-    rates = [training._scheduled(step, 100, 1.0) for step in range(100)]
+    rates = [scheduled(step, 100, 1.0) for step in range(100)]
     assert rates.index(max(rates)) == 4
     assert max(rates) == 1
     assert rates[5:] == sorted(rates[5:], reverse=True)

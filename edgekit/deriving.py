@@ -1,0 +1,125 @@
+"""Students before they learn: given, exported, pruned, of low rank, or with a part replaced."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnx_ir.passes.common import LiftConstantsToInitializersPass
+
+from edgekit import graph, passes
+from edgekit.dataset import Dataset
+from edgekit.distillation.distilling import taught
+from edgekit.distillation.exporting import exported
+from edgekit.distillation.factoring import low_rank, separable
+from edgekit.distillation.recipe import Recipe
+from edgekit.distillation.stretches import Stretch, spliced
+from edgekit.errors import ModelError
+from edgekit.graph import Model
+from edgekit.job import Job
+from edgekit.pruning.schedule import polynomial
+from edgekit.reference import is_reference
+from edgekit.stages import apply, context_of
+
+AUTO, LOW_RANK = "auto", "low-rank"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """The first teacher's job, the samples, and where and how a student learns."""
+
+    job: Job
+    data: Dataset
+    folder: Path
+    recipe: Recipe
+
+
+def replaced(
+    whole: Model, stretch: Stretch, student: str, job: Job
+) -> tuple[Model, dict[str, object]]:
+    """Return the model with a student in place of a stretch, and what is to be told of that."""
+    facts: dict[str, object] = {}
+    if student == AUTO:
+        made, facts["convolutions made separable"] = separable(whole, stretch)
+    else:
+        made = spliced(whole, stretch, graph.load(student))
+    return made, {**facts, **_kept(made, whole, job)}
+
+
+def begun(
+    student: str, keep_macs: float | None, learning: Learning
+) -> tuple[Model, dict[str, object]]:
+    """Return the student before it learns, and what is to be told of how it was derived."""
+    job, context = learning.job, context_of(learning.job, learning.data)
+    if student == LOW_RANK and keep_macs is not None:
+        whole, _record = apply(passes.Simplify(), job.model, context)
+        made, count = low_rank(whole, keep_macs, job.running.shapes)
+        return made, {"layers made low-rank": count, **_kept(made, whole, job)}
+    if is_reference(student) and not Path(student).exists():
+        job.progress("exporting the student", 0, 0)
+        loaded = exported(student, job.model, learning.data, job.workspace)
+    else:
+        loaded = graph.load(student)
+    if normalized(loaded):
+        lifted = loaded.editable()
+        LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(lifted)
+        return Model(ir=lifted, name=loaded.name), {}
+    simplified, _record = apply(passes.Simplify(), loaded, context)
+    return simplified, {}
+
+
+def pruned(
+    keep_macs: float, rounds: int, teachers: Sequence[Model], learning: Learning
+) -> tuple[Model, dict[str, object]]:
+    """Return the pruned student before its last round, and what is to be told of it.
+
+    What an earlier call has pruned and trained is used again.
+    """
+    job, folder = learning.job, learning.folder
+    recipe = dataclasses.replace(learning.recipe, minutes=learning.recipe.minutes / rounds)
+    told = (
+        f"{graph.file_sha256(job.file)} {keep_macs} {rounds} {learning.data.source}"
+        f" {len(learning.data)}" + (f" {recipe}" if rounds > 1 else "")
+    )
+    key, known = hashlib.sha256(told.encode()).hexdigest(), folder / "derived.key"
+    if not known.is_file() or known.read_text(encoding="utf-8") != key:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        known.write_text(key, encoding="utf-8")
+    context = context_of(job, learning.data)
+    dense, _record = apply(passes.Simplify(), job.model, context)
+    model, whole = dense, graph.costs(dense, job.running.shapes).macs
+    for place, share in enumerate(polynomial(1.0, keep_macs, rounds + 1)[1:], 1):
+        small, trained = (folder / f"{what}{place}.onnx" for what in ("pruned", "trained"))
+        left = graph.costs(model, job.running.shapes).macs / max(whole, 1)
+        if share >= left:
+            continue
+        if not small.is_file():
+            made, record = apply(passes.build("prune", {"keep_macs": share / left}), model, context)
+            if not record.changed and place == 1:
+                why = f"`edgekit inspect {job.file} --groups` says why; name a student of your own"
+                raise ModelError("nothing of it can be pruned", where=job.model.name, remedy=why)
+            graph.save(made, small)
+        model = graph.load(small)
+        if place < rounds and not trained.is_file():
+            own = folder / f"round{place}"
+            found = taught(model, teachers, learning.data, own, recipe, progress=job.progress)
+            graph.save(found.model, trained)
+            shutil.rmtree(own)
+        if place < rounds:
+            model = graph.load(trained)
+    return model, {"rounds": rounds, **_kept(model, dense, job)}
+
+
+def normalized(model: Model) -> bool:
+    """Say whether a model has statistics of samples, which are to move while it learns."""
+    return any(node.op_type == "BatchNormalization" for node in model.ir.graph)
+
+
+def _kept(made: Model, whole: Model, job: Job) -> dict[str, object]:
+    after, before = (graph.costs(one, job.running.shapes).macs for one in (made, whole))
+    return {"multiply-adds kept": round(after / max(before, 1), 4)}
