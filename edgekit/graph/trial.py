@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import ModelError
+from edgekit.graph.structure import tensors_of
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -33,10 +34,17 @@ _NUMPY = {
 }
 
 
+_WEIGHTS_BYTES = 100_000_000
+"""Larger ones hold their weights themselves."""
+
+
 def open_session(
     model: str | bytes, *, folder: Path | None = None, threads: int = 1, optimized: bool = True
 ) -> Any:
     """Return an onnxruntime session on the CPU that writes nothing to the terminal.
+
+    Weights in files beside the model are mapped and stay there: onnxruntime would copy them into
+    the form that its kernels like, all at once.
 
     Args:
         model: path, or the bytes of a model whose external data lies in `folder`.
@@ -54,6 +62,8 @@ def open_session(
     options.inter_op_num_threads = 1
     options.log_severity_level = _QUIET
     options.enable_cpu_mem_arena = False
+    if _has_files(model):
+        options.add_session_config_entry("session.disable_prepacking", "1")
     if folder is not None:
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", str(folder)
@@ -64,6 +74,18 @@ def open_session(
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001  # onnxruntime has a class of exception per status
         raise _refusal(error, "session creation") from None
+
+
+def _has_files(model: str | bytes) -> bool:
+    """Say whether weights of a model (its path, or its bytes) lie in other files."""
+    size = len(model) if isinstance(model, bytes) else Path(model).stat().st_size
+    if size > _WEIGHTS_BYTES:
+        return False
+    import onnx  # noqa: PLC0415  # never in the host
+
+    data = model if isinstance(model, bytes) else Path(model).read_bytes()
+    proto = onnx.ModelProto.FromString(data)
+    return any(tensor.external_data for tensor, _ in tensors_of(proto))
 
 
 def shapes_for(

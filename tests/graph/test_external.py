@@ -1,5 +1,6 @@
 """External data stays inside the model's folder."""
 
+import contextlib
 import os
 
 import numpy as np
@@ -9,6 +10,7 @@ from onnx import TensorProto
 
 from edgekit import graph
 from edgekit.errors import ModelError
+from edgekit.graph.trial import open_session
 
 
 def refused(path, pattern):
@@ -174,3 +176,21 @@ def test_external_tensor_in_an_attribute_survives_saving(build, put, tmp_path):
     again = graph.load(tmp_path / "elsewhere" / "m.onnx")
     found = again.ir.graph[0].attributes["value"].as_tensor().numpy()
     assert found.tolist() == [0, 1, 2, 3]
+
+
+def test_weights_in_files_stay_in_them_while_the_model_runs(external, put, small_model):
+    def packs(session):
+        with contextlib.suppress(RuntimeError):  # no such entry
+            options = session.get_session_options()
+            return options.get_session_config_entry("session.disable_prepacking") != "1"
+        return True
+
+    path = put(external())
+    for session in (
+        open_session(str(path)),
+        open_session(path.read_bytes(), folder=path.parent),
+    ):
+        assert not packs(session)
+        (found,) = session.run(None, {"x": np.eye(4, dtype="f4")})
+        assert np.array_equal(found, np.arange(16).reshape(4, 4))
+    assert packs(open_session(str(small_model)))
