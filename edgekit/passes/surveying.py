@@ -76,6 +76,8 @@ def _survey(
     known: Mapping[str, Scores],
 ) -> Survey:
     criterion, data = criteria.find(asked.criterion), context.data
+    progress = partial(context.progress, "measuring what channels are worth")
+    progress(0, 0)
     if data is None or asked.ratios:
         return ranked(coupling, coupling.free, criterion, data=data, workspace=folder, known=known)
     return surveyed(
@@ -86,5 +88,5 @@ def _survey(
         data=data,
         workspace=folder,
         known=known,
-        progress=partial(context.progress, "measuring what channels are worth"),
+        progress=progress,
     )
