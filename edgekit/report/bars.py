@@ -12,7 +12,7 @@ from edgekit.metrics import metric
 from edgekit.report.view import Cell
 
 CHOSEN, OTHER, ALLOWED, INK = "#2a78d6", "#9db4cc", "#cfe8d5", "#5b6470"
-_BAR_WIDTH, _LABEL_WIDTH, _FIGURE_WIDTH, _ROW_HEIGHT = 380, 130, 90, 26
+_BAR_WIDTH, _LABEL_WIDTH, _FIGURE_WIDTH, _ROW_HEIGHT = 380, 145, 90, 26
 _RANGE_WIDTH, _RANGE_HEIGHT, _MARGIN = 180, 24, 10
 
 
