@@ -153,6 +153,7 @@ def distill(
         if replace is None and normalized(made):
             made, _record = apply(passes.Simplify(), made, context_of(job, samples))
         if own == 0:
+            made, _record = apply(passes.Layout(), made, context_of(job, samples))
             graph.save(made, written)
     shutil.rmtree(folder, ignore_errors=True)
     said = {"student": str(student), "keep_macs": keep_macs, "rounds": rounds, "replace": replace}

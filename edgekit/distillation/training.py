@@ -27,7 +27,7 @@ from edgekit.interpreter.network import Network
 
 _CHECKS = 20
 _PATIENCE = 6
-_RATES = (1e-4, 3e-4, 1e-3, 3e-3)
+_RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 _TRIAL_STEPS = (10, 60)
 _TRIAL_SHARE = 0.02
 _JUDGED_IN_TRIALS = 1024
@@ -156,7 +156,10 @@ class _Training:
         return each
 
     def _found_rate(self) -> float:
-        """Return the learning rate whose short training ends nearest to the teachers."""
+        """Return the learning rate whose short training ends nearest to the teachers.
+
+        Larger ones are tried as long as they do better.
+        """
         least, most = _TRIAL_STEPS
         steps = int(min(max(self._at.total * _TRIAL_SHARE, least), most))
         lessons = [lesson for lesson, _ in zip(self._course.lessons(0), range(steps), strict=False)]
@@ -167,9 +170,10 @@ class _Training:
             for step in range(steps):
                 size = scheduled(step, steps, rate)
                 self._step(lessons[step % len(lessons)], size, 0.8)
-            distance, _ = self._judge(_JUDGED_IN_TRIALS)
-            if distance < best:
-                best, found = distance, rate
+            distance, _ = self._team.agreed(self._judge(_JUDGED_IN_TRIALS))
+            if distance >= best:
+                break
+            best, found = distance, rate
         self._learner.begin()
         return found
 
@@ -201,14 +205,14 @@ class _Training:
     def _over(self) -> bool:
         """Say whether nothing better is to be expected, or time is up."""
         at = self._at
-        late = bool(self._given.seconds) and self._team.agreed(self._spent() > self._given.seconds)
+        late = bool(self._given.seconds) and self._spent() > self._given.seconds
         diverged = bool(at.history) and not math.isfinite(self._loss)
-        return late or diverged or at.since >= _PATIENCE
+        return self._team.agreed(late or diverged or at.since >= _PATIENCE)
 
     def _check(self) -> None:
         """Judge by held-out samples, and keep what is best."""
         at = self._at
-        distance, alike = self._judge()
+        distance, alike = self._team.agreed(self._judge())
         at.history.append((at.step, self._loss, distance))
         if distance < at.best:
             at.best, at.best_alike, at.best_step, at.since = distance, alike, at.step, 0
