@@ -13,30 +13,31 @@ GREETS = 'echo "# board:22 SSH-2.0-OpenSSH_9.2p1" >&2'
 
 @pytest.fixture
 def scan(tmp_path, monkeypatch):
-    """Ask with a stand-in that runs `code` of the shell; return the keys, and each patience."""
+    """Ask with a stand-in that runs `code` of the shell, $2 its patience and $4 the kind of key."""
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
 
     def asked(code):
         tool = tmp_path / "ssh-keyscan"
-        tool.write_text(f'#!/bin/sh\necho "$2" >> {tmp_path}/patience\n{code}\n')
+        tool.write_text(f'#!/bin/sh\necho "$2 $4" >> {tmp_path}/asked\n{code}\n')
         tool.chmod(0o755)
         return scanned_keys("board", Entry(host="board", target="x86"))
 
-    asked.patience = lambda: (tmp_path / "patience").read_text().split()
+    asked.calls = lambda: (tmp_path / "asked").read_text().splitlines()
     return asked
 
 
 def test_a_host_that_greets_may_take_longer_for_its_key(scan):
     assert scan(f'{GREETS}\n[ "$2" -gt 15 ] && echo "board {KEY}"') == (KEY,)
-    assert scan.patience() == ["15", "60"]
+    assert scan.calls()[:4] == ["15 ed25519", "15 ecdsa", "15 rsa", "60 ed25519"]
 
 
-def test_a_host_that_tells_its_key_is_asked_once(scan):
-    assert scan(f'{GREETS}\necho "board {KEY}"') == (KEY,)
-    assert scan.patience() == ["15"]
+def test_each_kind_of_key_is_asked_for_by_itself(scan):
+    only = f'{GREETS}\n[ "$4" = ecdsa ] && echo "board {KEY}"'
+    assert scan(only) == (KEY,)
+    assert scan.calls() == ["15 ed25519", "15 ecdsa", "15 rsa"]
 
 
 def test_a_silent_host_is_given_up_at_once(scan):
     with pytest.raises(InfrastructureError, match="does not tell its host key"):
         scan("exit 1")
-    assert scan.patience() == ["15"]
+    assert scan.calls() == ["15 ed25519"]
