@@ -37,7 +37,7 @@ _SPEC = {
     "shapes": {},
     "inputs": None,
 }
-_PAIRS, _ROUNDS, _SLICE_S = 10, 12, 0.03
+_PAIRS, _ROUNDS, _SLICE_S = 20, 12, 0.03
 _BARE = Path(__file__).with_name("bare_loop.py")
 
 
