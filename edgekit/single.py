@@ -23,6 +23,7 @@ from edgekit.job import (
 )
 from edgekit.passes import Pass, Progress
 from edgekit.placement import target_of
+from edgekit.pruning.criteria import BatchNormScale
 from edgekit.pruning.selection import check_share
 from edgekit.runtimes import as_litert
 from edgekit.stages import apply, context_of
@@ -232,9 +233,12 @@ def _alone(
         check_batch_axis(loaded, calibration)
     with open_job(file, loaded, target, conditions, data=calibration) as job:
         context = context_of(job, calibration)
-        simplified, _record = apply(passes.Simplify(), loaded, context)
+        by_norms = isinstance(step, passes.Prune) and step.criterion == BatchNormScale.name
+        simplified, _record = apply(passes.Simplify(keep_norms=by_norms), loaded, context)
         result, record = apply(step, simplified, context)
         if record.changed:
+            if by_norms:
+                result, _record = apply(passes.Simplify(), result, context)
             result, layout = apply(passes.Layout(), result, context)
             spread = {"gates spread": len(layout.facts["gates spread"])} if layout.changed else {}
             record = replace(record, facts={**record.facts, **spread})

@@ -27,16 +27,17 @@ _WEIGHTED = ("Conv", "ConvTranspose", "Gemm")
 _ARITHMETIC = ("Mul", "Add", "Sub", "Div")
 
 
-def fold_affine(graph: ir.Graph) -> dict[str, int]:
+def fold_affine(graph: ir.Graph, *, keep_norms: bool = False) -> dict[str, int]:
     """Fold in place, and return how many nodes of each type have gone.
 
-    A node stays when its operand is no constant per channel, when the value before it is used
-    elsewhere or is an output, or when the weights are shared.
+    With `keep_norms` no BatchNormalization goes. A node stays when its operand is no constant per
+    channel, when the value before it is used elsewhere or is an output, or when the weights are
+    shared.
     """
     folded: Counter[str] = Counter()
     for node in list(graph):
         found = _affine(node)
-        if found is None:
+        if found is None or (keep_norms and node.op_type == "BatchNormalization"):
             continue
         inner, scale, shift = found
         if not _fold(graph, inner, scale, shift):

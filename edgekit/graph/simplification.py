@@ -29,7 +29,7 @@ _HARD_SWISH_OPSET = 14
 _NOTES = "pkg.onnxscript."
 
 
-def simplify_in_place(model: ir.Model, opset: int) -> dict[str, Any]:
+def simplify_in_place(model: ir.Model, opset: int, keep_norms: bool) -> dict[str, Any]:  # noqa: FBT001  # arguments of a native call
     """Simplify and convert to at least `opset`; return facts for the report.
 
     Raises:
@@ -58,7 +58,7 @@ def simplify_in_place(model: ir.Model, opset: int) -> dict[str, Any]:
         native.at("folding what follows from them")
         _rewrite(model)
     native.at("folding normalizations")
-    folded = Counter(fold_affine(model.graph))
+    folded = Counter(fold_affine(model.graph, keep_norms=keep_norms))
     folded.update(absorb_scalars(model.graph))
     _unwrap_softmax(model.graph)
     gathered = gather_gates(model.graph)

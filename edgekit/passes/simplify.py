@@ -30,7 +30,12 @@ class Simplify:
 
     The result is run beside the original on random inputs, at two batch sizes where batch is
     dynamic; unless all outputs agree within `tolerance` the original is returned, with a Skip.
+
+    Attributes:
+        keep_norms: BatchNormalization stays: the criterion `batchnorm` of `prune` looks at it.
     """
+
+    keep_norms: bool = False
 
     name: ClassVar[str] = "simplify"
     tolerance: ClassVar[float | None] = _TOLERANCE
@@ -40,7 +45,9 @@ class Simplify:
         skipped: list[Skip] = []
         for opset in _opsets(model.opset):
             try:
-                result, facts = rewritten(model, "simplifying", simplify_in_place, opset)
+                result, facts = rewritten(
+                    model, "simplifying", simplify_in_place, opset, self.keep_norms
+                )
                 difference = largest_difference(model, result, context.shapes)
             except ModelError as error:
                 skipped.append(Skip(where=f"opset {opset}", reason=str(error)))

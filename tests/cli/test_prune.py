@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import onnx
 
 
@@ -66,3 +67,38 @@ def test_a_budget_out_of_reach_leaves_the_other_steps_to_a_job(
     manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
     assert "cannot be reached" in json.dumps(manifest)
     assert "quantize" in {one["name"] for one in manifest["candidates"]}
+
+
+def test_channels_go_by_the_scale_of_their_batch_norm_which_is_folded_afterwards(edgekit, tmp_path):
+    scales = np.tile([3, 0.1], 16).astype("f4")
+    weights = {
+        "w1": np.ones((32, 3, 1, 1), "f4"), "s": scales, "t": np.zeros(32, "f4"),
+        "m": np.zeros(32, "f4"), "v": np.ones(32, "f4"), "w2": np.ones((4, 32, 1, 1), "f4"),
+    }  # fmt: skip
+    node, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    network = onnx.helper.make_graph(
+        [
+            node("Conv", ["x", "w1"], ["a"], "first"),
+            node("BatchNormalization", ["a", "s", "t", "m", "v"], ["b"], "norm"),
+            node("Relu", ["b"], ["c"], "relu"),
+            node("Conv", ["c", "w2"], ["y"], "last"),
+        ],
+        "normed",
+        [value("x", onnx.TensorProto.FLOAT, ("N", 3, 8, 8))],
+        [value("y", onnx.TensorProto.FLOAT, ("N", 4, 8, 8))],
+        [onnx.numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    opset = onnx.helper.make_opsetid("", 17)
+    onnx.save(
+        onnx.helper.make_model(network, opset_imports=[opset], ir_version=9), tmp_path / "m.onnx"
+    )
+    ran = edgekit(
+        *("prune", "m.onnx", "--target", "x86", "--keep-macs", "0.5"),
+        *("--criterion", "batchnorm", "-o", "pruned.onnx"),
+    )
+    assert ran.code == 0, ran.err
+    graph = onnx.load(tmp_path / "pruned.onnx").graph
+    assert [one.op_type for one in graph.node] == ["Conv", "Relu", "Conv"]
+    first = next(onnx.numpy_helper.to_array(w) for w in graph.initializer if w.name == "w1")
+    assert first.shape == (16, 3, 1, 1)
+    assert np.allclose(first, 3, rtol=1e-3), "those of scale 0.1 are gone"

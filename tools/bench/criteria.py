@@ -98,7 +98,9 @@ def forms(model: Model, criterion: Criterion, keeps: list[float], data: Dataset)
             workspace=workspace,
             shapes=shapes_for(model, {}, 1, data),
         )
-        simplified = passes.Simplify().apply(model, context).model
+        simplified = (
+            passes.Simplify(keep_norms=criterion.name == "batchnorm").apply(model, context).model
+        )
         dense, _, _ = unfused(prepared(simplified), context.shapes)
         coupling = couple(dense, context.shapes)
         groups = coupling.free

@@ -43,8 +43,8 @@ class BatchNormScale:
                 "no BatchNormalization is left to rank channels by",
                 where=f"criterion {self.name}",
                 found="batch norms folded into weights",
-                remedy="export the model without folding them, or choose another criterion, "
-                "such as obs",
+                remedy="export the model without folding them (in a profile, simplify with "
+                "keep_norms), or choose another criterion, such as obs",
             )
         total, seen = np.zeros(len(group.channels)), False
         for name in names:
