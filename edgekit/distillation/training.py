@@ -25,7 +25,9 @@ from edgekit.distillation.pace import Progress, scheduled
 from edgekit.distillation.team import Team, cores
 from edgekit.interpreter.network import Network
 
-_CHECKS = 20
+_CHECKS = (4, 20)
+_JUDGED = 0.3
+"""Held-out samples that may be judged in all, for each that is learnt from: they cost a third."""
 _PATIENCE = 6
 _RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 _TRIAL_STEPS = (10, 60)
@@ -179,7 +181,7 @@ class _Training:
 
     def _learn(self) -> None:
         at = self._at
-        every = max(at.total // _CHECKS, 1)
+        every = max(at.total // self._checks(), 1)
         horizon = max(at.total * _MEAN_OVER, 5.0)
         told = time.monotonic()
         self._began = told, at.step
@@ -201,6 +203,12 @@ class _Training:
                     self._save()
                 if at.step >= at.total or self._over():
                     break
+
+    def _checks(self) -> int:
+        """Return how often held-out samples judge: seldom in a short training."""
+        least, most = _CHECKS
+        learnt = self._at.total * self._course.size
+        return min(max(int(_JUDGED * learnt / max(len(self._given.held), 1)), least), most)
 
     def _over(self) -> bool:
         """Say whether nothing better is to be expected, or time is up."""
