@@ -14,7 +14,7 @@ from edgekit.cli import options
 @click.option("--against", metavar="OTHER", help="Model to compare with, in paired blocks.")
 @options.devices
 @options.inventory
-@click.option("--runtime", metavar="R", help="Runtime: onnxruntime, litert or trtexec; by the file's kind.")
+@click.option("--runtime", metavar="R", help="onnxruntime, litert or trtexec; by the file's kind.")
 @options.evaluation
 @options.threads
 @options.batch
