@@ -12,7 +12,8 @@ import edgekit
 PACKAGE = Path(edgekit.__file__).parent
 TRAINING = "edgekit.interpreter"
 LEARNING = {
-    f"edgekit.distillation.{name}" for name in ("hints", "learner", "lesson", "objective", "training")
+    f"edgekit.distillation.{name}"
+    for name in ("hints", "learner", "lesson", "objective", "training")
 }
 WITHOUT_TORCH = {"edgekit.interpreter", "edgekit.interpreter.extra", "edgekit.interpreter.weights"}
 """What of the interpreter the host imports."""
