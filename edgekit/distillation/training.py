@@ -213,9 +213,9 @@ class _Training:
     def _over(self) -> bool:
         """Say whether nothing better is to be expected, or time is up."""
         at = self._at
-        late = bool(self._given.seconds) and self._spent() > self._given.seconds
+        late = bool(self._given.seconds) and self._team.agreed(self._spent() > self._given.seconds)
         diverged = bool(at.history) and not math.isfinite(self._loss)
-        return self._team.agreed(late or diverged or at.since >= _PATIENCE)
+        return late or diverged or at.since >= _PATIENCE
 
     def _check(self) -> None:
         """Judge by held-out samples, and keep what is best."""
