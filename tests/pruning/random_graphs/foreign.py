@@ -48,7 +48,9 @@ def loop(g: Drawing) -> None:
         ],
     )
     trips, always = g.constant(2), g.constant(True, "?")
-    g.add(g.node("Loop", trips, always, start, body=body), *x.shape)
+    looped = g.node("Loop", trips, always, start, body=body)
+    # To onnxruntime the state of a loop has no rank, and it takes a Shape of such to be empty.
+    g.add(g.node("Reshape", looped, g.constant([0, *x.shape])), *x.shape)
 
 
 def cumulative_sum(g: Drawing) -> None:
