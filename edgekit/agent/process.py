@@ -10,6 +10,7 @@ import subprocess
 import sys
 from typing import Any, Dict
 
+from .limits import die_with_parent
 from .wire import AgentError
 
 
@@ -24,6 +25,7 @@ class Inference:
             stdout=subprocess.PIPE,
             text=True,
             bufsize=1,
+            preexec_fn=die_with_parent,  # noqa: PLW1509  # this process has one thread
         )
         self._tell(spec)
 
