@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from . import power, sensors, trtexec
+from . import power, sensors, tensorrt
 from .sensors import UNAVAILABLE, number, sysfs, text
 from .throttling import throttling
 
@@ -34,7 +34,7 @@ def environment() -> Dict[str, Any]:
         "onnxruntime": _version("onnxruntime"),
         "providers": _providers(),
         "litert": _litert(),
-        "trtexec": trtexec.version(),
+        "trtexec": tensorrt.version(),
         "sensors": sensors.source(),
         "power_sensor": power.named(),
     }

@@ -9,27 +9,23 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
 from .engines import engine_file, timing_cache
 from .limits import die_with_parent
-from .sensors import UNAVAILABLE
+from .tensorrt import trtexec_path, version
 from .timing import alike
 from .wire import AgentError
 
-_JETPACK = "/usr/src/tensorrt/bin/trtexec"
 _WARM_UP_MS = 500
 _SHORTEST_S = 1
-_LOOK_S = 30.0
 _PLAIN_NAME = re.compile(r"[\w./-]+")
-_SAYS_VERSION = re.compile(r"\[TensorRT v(\d+)\]")
 _SAYS_LOADED = re.compile(r"Engine deserialized in ([0-9.eE+-]+) sec")
 _PARTS = {
     "enqueue": ("startEnqMs", "endEnqMs"),
@@ -73,7 +69,7 @@ class Trtexec:
     """
 
     def __init__(self, spec: Dict[str, Any]) -> None:
-        self._path, self._spec = _found(), spec
+        self._path, self._spec = trtexec_path(), spec
         if self._path is None:
             raise AgentError(
                 "device", "no trtexec on this device, neither on PATH nor as JetPack's"
@@ -221,37 +217,6 @@ def precision(model: bytes) -> List[str]:
     Without Q/DQ pairs `--int8` would make trtexec invent ranges.
     """
     return ["--fp16", "--int8"] if b"QuantizeLinear" in model else ["--fp16"]
-
-
-def version() -> str:
-    """Return TensorRT's version as trtexec tells it; `unavailable` without one.
-
-    It writes 8.6.1 as v8601 and 10.3.0 as v100300.
-    """
-    path = _found()
-    if path is None:
-        return UNAVAILABLE
-    try:
-        ended = subprocess.run(
-            [path, "--help"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_LOOK_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return UNAVAILABLE
-    told = _SAYS_VERSION.search(ended.stdout.decode("utf-8", "replace"))
-    if told is None:
-        return UNAVAILABLE
-    number = int(told.group(1))
-    major = 10_000 if number >= 100_000 else 1_000  # noqa: PLR2004  # six digits from TensorRT 10 on
-    return "%d.%d.%d" % (number // major, number % major // 100, number % 100)
-
-
-def _found() -> Optional[str]:
-    return shutil.which("trtexec") or shutil.which(_JETPACK)
 
 
 def _shapes(shapes: Dict[str, Sequence[int]]) -> List[str]:

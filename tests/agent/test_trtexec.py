@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.agent import trtexec
+from edgekit.agent import tensorrt, trtexec
 from edgekit.agent.trtexec import Times, precision
 from edgekit.agent.wire import AgentError
 
@@ -21,6 +21,7 @@ def tool(tmp_path, monkeypatch):
     shutil.copytree(RECORD, tmp_path / "bin")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
     return tmp_path / "bin"
 
 
@@ -73,12 +74,12 @@ def test_a_profile_that_is_none_is_the_devices_fault(text):
 )
 def test_the_version_is_as_trtexec_tells_it(tool, monkeypatch, says, version):
     monkeypatch.setenv("TRTEXEC_SAYS", says)
-    assert trtexec.version() == version
+    assert tensorrt.version() == version
 
 
 def test_without_trtexec_there_is_no_version(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert trtexec.version() == "unavailable"
+    assert tensorrt.version() == "unavailable"
 
 
 def test_only_a_model_with_quantized_tensors_may_compute_in_int8():
