@@ -38,7 +38,7 @@ def test_an_fp16_form_is_among_the_candidates(made):
     _, ran = made
     names = [candidate["name"] for candidate in json.loads(ran.out)["candidates"]]
     assert "fp16" in names
-    assert "quantize" in names
+    assert "quantize-unpruned" in names
 
 
 def test_no_latency_stands_anywhere(made):
