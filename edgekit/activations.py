@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from edgekit import native
 from edgekit.dataset import Dataset, Sample
+from edgekit.graph.trial import expose
 
 Array = npt.NDArray[np.generic]
 _GROUP_BYTES = 256 << 20
@@ -116,10 +117,7 @@ def _session(model_file: Path, names: list[str]) -> Any:
     if not names:
         return ort.InferenceSession(str(model_file), options, providers=providers)
     model = onnx.load(model_file, load_external_data=False)
-    present = {value.name for value in model.graph.output}
-    model.graph.output.extend(
-        onnx.ValueInfoProto(name=name) for name in names if name not in present
-    )
+    expose(model, names)
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", str(model_file.parent)
     )

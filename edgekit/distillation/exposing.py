@@ -15,8 +15,5 @@ def exposed(file: Path, names: Sequence[str]) -> Any:
     import onnx  # noqa: PLC0415  # never in the host
 
     model = onnx.load(file, load_external_data=False)
-    present = {value.name for value in model.graph.output}
-    model.graph.output.extend(
-        onnx.ValueInfoProto(name=name) for name in names if name not in present
-    )
+    trial.expose(model, names)
     return trial.open_session(model.SerializeToString(), folder=file.parent, threads=cores())

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import ModelError
 from edgekit.graph.structure import tensors_of
+
+if TYPE_CHECKING:
+    import onnx
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -74,6 +78,16 @@ def open_session(
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001  # onnxruntime has a class of exception per status
         raise _refusal(error, "session creation") from None
+
+
+def expose(model: onnx.ModelProto, names: Iterable[str]) -> None:
+    """Let a model answer these inner values, too, in place."""
+    import onnx  # noqa: PLC0415  # as above
+
+    present = {value.name for value in model.graph.output}
+    model.graph.output.extend(
+        onnx.ValueInfoProto(name=name) for name in names if name not in present
+    )
 
 
 def _has_files(model: str | bytes) -> bool:
@@ -164,10 +178,7 @@ def fetch(
     import onnx  # noqa: PLC0415  # as above
 
     exposed = onnx.load_from_string(model)
-    present = {value.name for value in exposed.graph.output}
-    exposed.graph.output.extend(
-        onnx.ValueInfoProto(name=name) for name in names if name not in present
-    )
+    expose(exposed, names)
     session = open_session(exposed.SerializeToString(), folder=folder, optimized=False)
     inputs = random_inputs(session, shapes_for(session, shapes, fill=1))
     found = zip(

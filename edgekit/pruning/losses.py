@@ -13,7 +13,7 @@ import numpy.typing as npt
 from edgekit import native
 from edgekit.dataset import Dataset
 from edgekit.graph import file_size
-from edgekit.graph.trial import open_session
+from edgekit.graph.trial import expose, open_session
 from edgekit.layerwise.batches import batch_size, batches
 from edgekit.layerwise.saving import saved
 from edgekit.pruning.allocation import Losses, flags_of
@@ -199,10 +199,7 @@ def _dense(
 
     watching = onnx.ModelProto()
     watching.CopyFrom(model)
-    present = {value.name for value in watching.graph.output}
-    watching.graph.output.extend(
-        onnx.ValueInfoProto(name=name) for name in names if name not in present
-    )
+    expose(watching, names)
     serialized = watching.SerializeToString()
     session = open_session(serialized, folder=file.parent, threads=os.cpu_count() or 1)
     size = batch_size(session, outputs, held_out)

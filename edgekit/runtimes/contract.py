@@ -30,3 +30,12 @@ class Runtime(Protocol):
     def title(self, environment: dict[str, Any], target: Target) -> str:
         """Return name, version and provider, as a measurement's setup shows them."""
         ...
+
+
+def refusal(runtime: Runtime, kind: str, file: Path, target: Target) -> str | None:
+    """Return why a runtime refuses `file`: no file of its `kind`, or not a runtime of `target`."""
+    if file.suffix not in runtime.suffixes:
+        return f"{file.name} is no {kind} file"
+    if runtime.name not in target.runtimes:
+        return f"target {target.name} is not served by {runtime.name}"
+    return None

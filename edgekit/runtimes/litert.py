@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from edgekit.errors import UsageError
+from edgekit.runtimes.contract import refusal
 from edgekit.target import QuantizedForm, Target
 
 
@@ -19,11 +20,7 @@ class LiteRt:
 
     def refuses(self, file: Path, target: Target) -> str | None:
         """See `Runtime.refuses`."""
-        if file.suffix not in self.suffixes:
-            return f"{file.name} is no TFLite file"
-        if self.name not in target.runtimes:
-            return f"target {target.name} is not served by {self.name}"
-        return None
+        return refusal(self, "TFLite", file, target)
 
     def agent_spec(self, target: Target, *, threads: int) -> dict[str, Any]:
         """See `Runtime.agent_spec`; the providers only say that the processor computes."""

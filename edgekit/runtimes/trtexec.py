@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from edgekit.runtimes.contract import refusal
 from edgekit.target import Target
 
 
@@ -21,11 +22,7 @@ class Trtexec:
 
     def refuses(self, file: Path, target: Target) -> str | None:
         """See `Runtime.refuses`."""
-        if file.suffix not in self.suffixes:
-            return f"{file.name} is no ONNX file"
-        if self.name not in target.runtimes:
-            return f"target {target.name} is not served by {self.name}"
-        return None
+        return refusal(self, "ONNX", file, target)
 
     def agent_spec(self, target: Target, *, threads: int) -> dict[str, Any]:
         """See `Runtime.agent_spec`; threads only decide which processors it may use."""

@@ -41,6 +41,17 @@ def rivals(make):
     return [original, first, second]
 
 
+@pytest.fixture
+def wrong(make):
+    """The fastest of all, which loses too many answers."""
+    return make.measurement(
+        candidate="wrong",
+        sha256="e" * 64,
+        blocks=make.blocks(10, 0.2),
+        accuracy=make.accuracy(lost=100, gained=0),
+    )
+
+
 @pytest.mark.parametrize(
     ("objective", "chosen"),
     [
@@ -61,26 +72,14 @@ def test_the_objective_decides_among_those_that_pass(rivals, objective, chosen):
     assert "keeps every budget" in choice.reason
 
 
-def test_a_better_candidate_that_breaks_a_budget_is_not_chosen(rivals, make):
-    wrong = make.measurement(
-        candidate="wrong",
-        sha256="e" * 64,
-        blocks=make.blocks(10, 0.2),
-        accuracy=make.accuracy(lost=100, gained=0),
-    )
+def test_a_better_candidate_that_breaks_a_budget_is_not_chosen(rivals, wrong):
     assert decide([*rivals, wrong]).candidate == "second"
     choice = decide([rivals[0], wrong])
     assert choice.candidate == "original"
     assert "wrong breaks accuracy.drop<=0.5pt" in choice.reason
 
 
-def test_of_none_that_may_ship_the_nearest_is_told_with_the_limit_that_it_keeps(rivals, make):
-    wrong = make.measurement(
-        candidate="wrong",
-        sha256="e" * 64,
-        blocks=make.blocks(10, 0.2),
-        accuracy=make.accuracy(lost=100, gained=0),
-    )
+def test_of_none_that_may_ship_the_nearest_is_told_with_the_limit_that_it_keeps(rivals, wrong):
     budgets = ("accuracy.drop<=0.5pt", "latency.p50.ratio<=0.4")
     choice = decide([*rivals, wrong], budgets=budgets)
     assert choice.candidate == "original"
