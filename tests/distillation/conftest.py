@@ -7,6 +7,8 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgekit import graph, native
+from edgekit.activations import outputs_of
 from edgekit.dataset import open_data
 from edgekit.graph import Model
 
@@ -76,3 +78,17 @@ def student():
 @pytest.fixture
 def make():
     return network
+
+
+@pytest.fixture
+def answers(tmp_path):
+    """Return a function of a model: its answers to three images."""
+
+    def run(model):
+        file = tmp_path / "model.onnx"
+        graph.save(model, file)
+        rng = np.random.default_rng(0)
+        samples = [{"x": rng.standard_normal((1, 16, 16)).astype("f4")} for _ in range(3)]
+        return np.array(native.call("running", outputs_of, file, samples))
+
+    return run

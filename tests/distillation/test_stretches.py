@@ -4,8 +4,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edgekit import graph, native
-from edgekit.activations import outputs_of
+from edgekit import graph
 from edgekit.distillation.factoring import separable
 from edgekit.distillation.stretches import (
     spliced,
@@ -14,14 +13,6 @@ from edgekit.distillation.stretches import (
     within,
 )
 from edgekit.errors import ModelError, UsageError
-
-
-def answers(model, folder):
-    file = folder / "model.onnx"
-    graph.save(model, file)
-    rng = np.random.default_rng(0)
-    samples = [{"x": rng.standard_normal((1, 16, 16)).astype("f4")} for _ in range(3)]
-    return np.array(native.call("running", outputs_of, file, samples))
 
 
 def test_a_stretch_is_what_lies_between_two_nodes(make):
@@ -47,21 +38,21 @@ def test_what_is_no_stretch_is_refused(make, text, message):
         stretch_of(make(8, 0), text)
 
 
-def test_kernels_that_are_products_become_separable_without_loss(make, tmp_path):
+def test_kernels_that_are_products_become_separable_without_loss(make, answers):
     model = make(8, 0)
     rng = np.random.default_rng(1)
     product = rng.standard_normal((8, 8, 1, 1)) * rng.standard_normal((1, 8, 3, 3)) * 0.3
     value = model.ir.graph.initializers["w2"]
     value.const_value = ir.tensor(product.astype("f4"), name="w2")
-    before = answers(model, tmp_path)
+    before = answers(model)
     made, count = separable(model, stretch_of(model, "conv2..relu2"))
     assert count == 1
     kinds = [node.op_type for node in within(made, stretch_of(model, "conv2..relu2"))]
     assert kinds == ["Conv", "Conv", "Relu"]
     one = {"x": (1, 1, 16, 16)}
     assert graph.costs(made, one).macs < graph.costs(model, one).macs
-    np.testing.assert_allclose(answers(made, tmp_path), before, atol=1e-5)
-    np.testing.assert_array_equal(answers(model, tmp_path), before)
+    np.testing.assert_allclose(answers(made), before, atol=1e-5)
+    np.testing.assert_array_equal(answers(model), before)
 
 
 def test_without_a_dense_convolution_there_is_nothing_to_do(make):
@@ -70,14 +61,14 @@ def test_without_a_dense_convolution_there_is_nothing_to_do(make):
         separable(model, stretch_of(model, "pool..head"))
 
 
-def test_another_graph_takes_the_place(make, tmp_path):
+def test_another_graph_takes_the_place(make, answers):
     model = make(8, 0)
     stretch = stretch_of(model, "conv1..head")
     made = spliced(model, stretch, make(4, 5, inputs="image", output="scores"))
     assert made.inputs == model.inputs
     assert [spec.name for spec in made.outputs] == ["logits"]
     assert all(name.startswith("student/") for name in made.ir.graph.initializers)
-    np.testing.assert_array_equal(answers(made, tmp_path), answers(make(4, 5), tmp_path))
+    np.testing.assert_array_equal(answers(made), answers(make(4, 5)))
 
 
 def test_a_graph_of_other_ends_does_not_fit(make):
