@@ -211,10 +211,13 @@ class _Training:
         return min(max(int(_JUDGED * learnt / max(len(self._given.held), 1)), least), most)
 
     def _over(self) -> bool:
-        """Say whether nothing better is to be expected, or time is up."""
+        """Say whether nothing better is to be expected, or time is up.
+
+        All processes of a team say the same: who alone leaves lets the others wait for ever.
+        """
         at = self._at
         late = bool(self._given.seconds) and self._team.agreed(self._spent() > self._given.seconds)
-        diverged = bool(at.history) and not math.isfinite(self._loss)
+        diverged = bool(at.history) and not math.isfinite(at.history[-1][-1])
         return late or diverged or at.since >= _PATIENCE
 
     def _check(self) -> None:

@@ -16,7 +16,7 @@ from edgekit.passes.contract import Context, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Learning:
+class Training:
     """The parameters of every pass that trains.
 
     Attributes:
@@ -42,7 +42,7 @@ class Learning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finetune(Learning):
+class Finetune(Training):
     """Train all weights by distillation from the original, on unlabelled samples.
 
     Its place is behind `prune`. Held-out answers never get worse: where training makes them no

@@ -8,11 +8,11 @@ from typing import ClassVar
 from edgekit.candidate import Skip
 from edgekit.graph import Model
 from edgekit.passes.contract import Context, Outcome
-from edgekit.passes.finetune import Learning, learnt
+from edgekit.passes.finetune import Training, learnt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Qat(Learning):
+class Qat(Training):
     """Train integer weights and biases by distillation from the original, on unlabelled samples.
 
     Its place is behind `quantize`. Rounding is part of what is trained; scales and zero points

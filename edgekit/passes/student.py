@@ -9,14 +9,14 @@ from edgekit.errors import UsageError
 from edgekit.graph import Model
 from edgekit.interpreter.extra import require_torch
 from edgekit.passes.contract import Context, Outcome
-from edgekit.passes.finetune import Learning, learnt
+from edgekit.passes.finetune import Training, learnt
 from edgekit.passes.prune import Prune
 from edgekit.pruning.schedule import polynomial
 from edgekit.pruning.selection import check_share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Student(Learning):
+class Student(Training):
     """Prune to a budget, then train what is left by distillation from the model before.
 
     Needs the extra `train`.
