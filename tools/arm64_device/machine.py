@@ -37,7 +37,7 @@ def start(place: Path, image: Path, cpu: str) -> None:
     start_from.write_bytes(initramfs(image, place / "keys"))
     port, console = _port(place), folder / "console.log"
     disk = str(image / "disk.img").replace(",", ",,")  # as QEMU reads options
-    command = [
+    command: list[str | Path] = [
         *(program("qemu-system-aarch64"), "-M", "virt", "-cpu", cpu, "-accel", "tcg,thread=multi"),
         *("-smp", str(_CPUS), "-m", str(_MEMORY_MB), "-nodefaults", "-display", "none"),
         *("-no-reboot", "-daemonize", "-pidfile", folder / "pid"),
@@ -145,7 +145,7 @@ Host *
 
 
 def _wait(place: Path) -> None:
-    login = [program("ssh"), "-F", configuration(place), "-o", "BatchMode=yes"]
+    login: list[str | Path] = [program("ssh"), "-F", configuration(place), "-o", "BatchMode=yes"]
     deadline = time.monotonic() + _BOOT_S
     while time.monotonic() < deadline:
         if running(place) is None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
@@ -45,7 +46,7 @@ def program(name: str) -> str:
     return found
 
 
-def run(argv: Sequence[str | Path], *, doing: str, **options: object) -> str:
+def run(argv: Sequence[str | Path], *, doing: str, **options: Any) -> str:
     """Run a command and return its standard output.
 
     Args:
@@ -62,7 +63,7 @@ def run(argv: Sequence[str | Path], *, doing: str, **options: object) -> str:
     if finished.returncode:
         lines = [line for line in finished.stderr.splitlines() if line.strip()]
         raise DeviceError(f"{doing}: {' / '.join(lines[-3:]) or finished.returncode}")
-    return finished.stdout
+    return str(finished.stdout)
 
 
 def say(line: str) -> None:

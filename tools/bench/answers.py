@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,5 +65,10 @@ def opened(jobs: Path, only: Sequence[str]) -> Iterator[Task]:
         if not only or name in only:
             model = graph.load(jobs.parent / job["model"])
             data, judged_by = (open_data(jobs.parent / job[one], model) for one in ("data", "eval"))
-            scorer = bench.scorer(job.get("metric", "top1"), job.get("metric_better", "higher"))
+            scorer = scorer_of(job)
             yield Task(name=name, model=model, data=data, judged_by=judged_by, scorer=scorer)
+
+
+def scorer_of(job: Mapping[str, Any]) -> bench.Scorer:
+    """Return how a job's answers are judged."""
+    return bench.scorer(job.get("metric", "top1"), job.get("metric_better", "higher"))

@@ -56,18 +56,18 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         open_device(given.device, given.inventory) as device,
     ):
-        for name, model, data, judged_by in opened(given.jobs, given.only):
-            few = spread(judged_by, given.samples)
+        for task in opened(given.jobs, given.only):
+            few = spread(task.judged_by, given.samples)
             for form in ("float", *_PLACED):
-                file = Path(given.out or folder) / f"{name}-{form}.onnx"
+                file = Path(given.out or folder) / f"{task.name}-{form}.onnx"
                 if not file.exists():
-                    _write(model, form, data, target, file)
+                    _write(task.model, form, task.data, target, file)
                 if not file.exists():
-                    print(f"| {name} | {form} | - | - | - | nothing is int8 |", flush=True)
+                    print(f"| {task.name} | {form} | - | - | - | nothing is int8 |", flush=True)
                     continue
                 here = _answers(file, few)
                 there = bench.evaluate(device, file, few, target=target)
-                print(f"| {name} | {form} | {_row(here, there)} |", flush=True)
+                print(f"| {task.name} | {form} | {_row(here, there)} |", flush=True)
 
 
 def _write(model: Model, form: str, data: Dataset, target: Target, file: Path) -> None:

@@ -29,7 +29,7 @@ size = [int(axis) for axis in shape.split("x")]
 x = np.random.default_rng(0).standard_normal(size).astype(np.float32)
 for line in sys.stdin:
     until = perf_counter_ns() + float(line) * 1e9
-    taken = []
+    taken: list[int] = []
     while len(taken) < _LEAST or perf_counter_ns() < until:
         start = perf_counter_ns()
         session.run(None, {name: x})

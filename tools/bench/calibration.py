@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -93,7 +94,7 @@ def make_shards(data: Path, folder: Path, count: int, size: int, *, turned: bool
         np.random.default_rng(7).shuffle(order)
     for at in range(0, count, size):
         rows = [sample(source, index) for index in order[at : at + size]]
-        stacked = {name: np.stack([row[name] for row in rows]) for name in names}
+        stacked: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in names}
         np.savez(folder / f"shard-{at:05d}.npz", **stacked)
 
 
@@ -126,7 +127,8 @@ def run(model: Path, data: Path, job: str) -> dict[str, object]:
     """Run one job in a fresh process and return what it printed."""
     command = [sys.executable, __file__, str(model), str(data), "--job", job]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(result.stdout.splitlines()[-1])
+    found: dict[str, object] = json.loads(result.stdout.splitlines()[-1])
+    return found
 
 
 def calibrate(model: Path, data: Path) -> dict[str, object]:
@@ -174,7 +176,7 @@ def calibrate_with_onnxruntime(model: Path, data: Path, method: str) -> dict[str
         create_calibrator,
     )
 
-    class Reader(CalibrationDataReader):
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
         def __init__(self) -> None:
             self.samples = read(data)
 

@@ -127,7 +127,7 @@ class Lab:
 
     def agents(self, mode: str) -> list[Any]:
         """Return the agent's processes in a mode."""
-        return self.board.agents(mode)
+        return list(self.board.agents(mode))
 
     def parts(self) -> list[Path]:
         """Return what is on its way."""
@@ -179,7 +179,7 @@ def _tmpfs(folder: Callable[[Lab], Path], size: str) -> Callable[[Lab, Any], Non
 
 
 def _full_there(lab: Lab) -> Path:
-    return lab.board.home / "edgekit" / "parts"
+    return Path(lab.board.home, "edgekit", "parts")
 
 
 def _full_here(lab: Lab) -> Path:
@@ -208,8 +208,8 @@ def _second(lab: Lab, process: Any) -> None:
         raise AssertionError(said)
 
 
-FAULTS: dict[str, tuple[Callable[[Lab, Any], None], set[int]]] = {
-    "connection killed": (lambda lab, _: lab.board.cut() and None, {0, 4}),
+FAULTS: dict[str, tuple[Callable[[Lab, Any], Any], set[int]]] = {
+    "connection killed": (lambda lab, _: lab.board.cut(), {0, 4}),
     "sshd restarted": (_restarted, {0, 4}),
     "agent killed with -9": (_signalled("serve", signal.SIGKILL), {0, 4}),
     "block's process killed with -9": (_signalled("block", signal.SIGKILL), {0, 4}),
@@ -220,7 +220,7 @@ FAULTS: dict[str, tuple[Callable[[Lab, Any], None], set[int]]] = {
     "inference process hung": (_signalled("infer", signal.SIGSTOP), {0, 4}),
     "disk full there": (_tmpfs(_full_there, "1m"), {4}),
     "disk full here": (_tmpfs(_full_here, "16k"), {4}),
-    "upload cut": (_during_upload(lambda lab, _part: lab.board.cut() and None), {0}),
+    "upload cut": (_during_upload(lambda lab, _part: lab.board.cut()), {0}),
     "upload corrupted": (_during_upload(_flip), {0}),
     "clock jump": (_jump, {0, 4}),
     "host key changed": (lambda lab, _: lab.board.new_host_key(), {0, 4}),

@@ -18,12 +18,12 @@ from typing import NamedTuple
 import numpy as np
 
 from edgekit import judging, statistics
-from edgekit.measurement import Block, Measurement, Memory, Run, Setup
+from edgekit.measurement import Block, Measurement, Memory, Role, Run, Setup
 
 _WINDOW, _NULL = statistics.LOOKS[-1], 5
 _MEMORY = Memory(peak_bytes=None, runtime_bytes=None, weights_bytes=None, arena_bytes=None)
 _SETUP = Setup(target="", device="recorded", runtime="", threads=1, batch=1, shapes={})
-_ROLES = ("original", "candidate", "candidate", "original")
+_ROLES: tuple[Role, ...] = ("original", "candidate", "candidate", "original")
 
 
 class Rates(NamedTuple):

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import numpy as np
 
 from edgekit import judging, statistics
-from edgekit.measurement import Block, Measurement, Memory, Run, Setup
+from edgekit.measurement import Block, Measurement, Memory, Role, Run, Setup
 from edgekit.release import Budget
 
 SPREADS = (0.0, 0.01, 0.02, 0.05)
@@ -27,7 +27,7 @@ DRIFTS = (0.0, 0.05)
 _ROUNDS, _SCATTER = 2, 0.01
 _MEMORY = Memory(peak_bytes=None, runtime_bytes=None, weights_bytes=None, arena_bytes=None)
 _SETUP = Setup(target="", device="simulated", runtime="", threads=1, batch=1, shapes={})
-_ROLES = ("original", "candidate", "candidate", "original")
+_ROLES: tuple[Role, ...] = ("original", "candidate", "candidate", "original")
 _PERCENTILE_BLOCKS, _SAMPLES = 10, 100
 
 
@@ -119,7 +119,7 @@ def _block(
     return Block(index=index, runs=tuple(runs))
 
 
-def _run(role: str, rounds: tuple[tuple[float, ...], ...]) -> Run:
+def _run(role: Role, rounds: tuple[tuple[float, ...], ...]) -> Run:
     return Run(
         role=role,
         rounds=rounds,

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from answers import scorer_of
 
 from edgekit import bench, graph, passes
 from edgekit import target as targets
@@ -94,7 +95,7 @@ def rows(
     file = home / job["model"]
     original = graph.load(file)
     data, judged_by = (open_data(home / job[one], original) for one in ("data", "eval"))
-    scorer = bench.scorer(job.get("metric", "top1"), job.get("metric_better", "higher"))
+    scorer = scorer_of(job)
     with tempfile.TemporaryDirectory() as folder, LocalDevice() as device:
         written = Path(folder) / "form.onnx"
         graph.save(original, written)

@@ -90,7 +90,7 @@ def _difference(expected: np.ndarray, found: np.ndarray) -> float:
         return float("inf")
     if expected.dtype.kind != "f" or not expected.size:
         return 0.0 if np.array_equal(expected, found) else float("inf")
-    scale = max(float(np.abs(expected).max()), np.finfo(np.float32).tiny)
+    scale = max(float(np.abs(expected).max()), float(np.finfo(np.float32).tiny))
     return float(np.abs(found.astype(np.float64) - expected).max()) / scale
 
 

@@ -72,8 +72,11 @@ class _Process:
 
     def tell(self, line: str) -> str:
         os.kill(self.process.pid, signal.SIGCONT)
-        self.process.stdin.write(line + "\n")
-        answer = self.process.stdout.readline()
+        stdin, stdout = self.process.stdin, self.process.stdout
+        if stdin is None or stdout is None:
+            raise ValueError("the process was started without pipes")
+        stdin.write(line + "\n")
+        answer = stdout.readline()
         os.kill(self.process.pid, signal.SIGSTOP)
         os.waitpid(self.process.pid, os.WUNTRACED)
         return answer
@@ -127,7 +130,7 @@ def _input_of(model: Path) -> str:
 
     graph = onnx.load(model, load_external_data=False).graph
     weights = {tensor.name for tensor in graph.initializer}
-    return next(value.name for value in graph.input if value.name not in weights)
+    return next(str(value.name) for value in graph.input if value.name not in weights)
 
 
 def _planted(archive: Path, folder: Path) -> int:

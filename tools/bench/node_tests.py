@@ -141,7 +141,7 @@ def _tensor(file: Path, declared: onnx.TypeProto) -> np.ndarray:
     """Return a tensor of a test; the bits of bfloat16 are stored as uint16."""
     tensor = onnx.TensorProto()
     tensor.ParseFromString(file.read_bytes())
-    array = numpy_helper.to_array(tensor)
+    array: np.ndarray = numpy_helper.to_array(tensor)
     bfloat16 = declared.tensor_type.elem_type == onnx.TensorProto.BFLOAT16
     return array.view(ir.DataType.BFLOAT16.numpy()) if bfloat16 else array
 

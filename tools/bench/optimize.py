@@ -115,7 +115,8 @@ def _row(name: str, threads: int, folder: Path, seconds: float, peak: int) -> st
         return f"| {name} | {threads} | {log[-1] if log else 'no output'} |"
     result = bundle.read(folder).result
     measured = result.measurement_of(result.chosen)
-    accuracy = measured.accuracy
+    if measured is None or (accuracy := measured.accuracy) is None:
+        return f"| {name} | {threads} | {result.ruling}, not measured |"
     ratio = judging.estimate("latency.p50.ratio", measured).interval
     percent = 100 if accuracy.better == "higher" else 1
     was = percent * sum(accuracy.original_values) / max(1, len(accuracy.original_values))

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from answers import scorer_of
 from onnx import load, save, version_converter
 from watching import watched
 
@@ -169,7 +170,7 @@ def judged(
     model = graph.load(file)
     data, judged_by = open_data(home / job["data"], model), open_data(home / job["eval"], model)
     conditions = Conditions(device=None, threads=threads, batch=1, shapes=None, progress=silent)
-    scorer = bench.scorer(job.get("metric", "top1"), job.get("metric_better", "higher"))
+    scorer = scorer_of(job)
     offered: dict[str, float] = {}
     with open_job(file, model, targets.load("x86"), conditions, data=data) as running:
         device = timing_device(running)

@@ -110,9 +110,12 @@ def _add(record: dict[str, Any], kind: str, block: Block) -> None:
 
 
 def _write(file: Path, record: dict[str, Any]) -> None:
-    arrays = {name: np.asarray(values) for name, values in record.items() if name != "planted"}
+    arrays: dict[str, Any] = {
+        name: np.asarray([values] if name == "planted" else values)
+        for name, values in record.items()
+    }
     with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".npz", delete=False) as part:
-        np.savez_compressed(part, planted=np.asarray([record["planted"]]), **arrays)
+        np.savez_compressed(part, **arrays)
     Path(part.name).replace(file)
 
 

@@ -116,9 +116,9 @@ def scale(counts: list[int]) -> None:
     for count in counts:
         model = graph.Model(ir=ir.from_proto(Network().grow(count)), name="network")
         nodes = len(model.ir.graph)
-        analysis_s, coupling = _best(lambda model=model: couple(model, {"x": (1, 3, SIZE, SIZE)}))
+        analysis_s, coupling = _best(couple, model, {"x": (1, 3, SIZE, SIZE)})
         keep = _share(coupling, 0.5)
-        surgery_s, _ = _best(lambda coupling=coupling, keep=keep: removed(coupling, keep))
+        surgery_s, _ = _best(removed, coupling, keep)
         both_s = analysis_s + surgery_s
         print(
             f"| {nodes} | {analysis_s:.2f} | {surgery_s:.2f} | {both_s:.2f}"
@@ -143,12 +143,12 @@ def prune_large(path: Path) -> None:
     print(f"peak_share   {peak[0] / size_bytes:.2f}")
 
 
-def _best(function: Callable[[], Any]) -> tuple[float, Any]:
+def _best(function: Callable[..., Any], *given: Any) -> tuple[float, Any]:
     """Return the seconds of the better of two runs, and the result."""
     found = []
     for _ in range(RUNS):
         started = time.perf_counter()
-        result = function()
+        result = function(*given)
         found.append((time.perf_counter() - started, result))
     return min(seconds for seconds, _ in found), found[0][1]
 

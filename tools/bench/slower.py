@@ -82,7 +82,8 @@ def _open(file: Path) -> onnxruntime.InferenceSession:
 
 
 def _median_s(session: onnxruntime.InferenceSession, x: np.ndarray) -> float:
-    name, taken, until = session.get_inputs()[0].name, [], time.perf_counter() + _SLICE_S
+    taken: list[float] = []
+    name, until = session.get_inputs()[0].name, time.perf_counter() + _SLICE_S
     while len(taken) < 4 or time.perf_counter() < until:
         start = time.perf_counter()
         session.run(None, {name: x})
