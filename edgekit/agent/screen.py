@@ -1,7 +1,7 @@
 """Mode `screen`: one process, many models, a cheap comparison.
 
 The sessions take turns in short slices; every other round runs backwards. Cheaper than blocks and
-good enough to search with; a verdict is never based on it.
+good enough to search with; a verdict is never based on it. They share their threads.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def screen(spec: Dict[str, Any], channel: Channel) -> None:
 
     Spec: `models` and, for all of them, what `infer` takes; `seconds_each`.
     """
-    opens = prepare(spec)
+    opens = prepare({**spec, "together": True})
     limits.keep_to_memory(spec["providers"])
     cpus = choose_cpus(spec["threads"])
     if cpus:

@@ -13,7 +13,7 @@ from edgekit.graph import Model
 from edgekit.measurement import Interval
 from edgekit.target import Target
 
-Effort = Literal["screen", "decide"]
+Effort = Literal["screen", "decide", "settle"]
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done so far, in all)."""
 

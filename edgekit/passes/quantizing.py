@@ -290,11 +290,16 @@ class Quantizing:
         return replace(again, skips=tuple(dict.fromkeys((*kept.skips, *again.skips))))
 
     def _pays(self, model: Model) -> bool:
-        found = self.context.latencies_of([self.model, model], "decide")
-        if found is None:
-            return False
-        was, now = found
-        return now.value < was.value and now.high < was.value
+        """Say whether the model is surely faster; a longer look settles what one leaves open."""
+        efforts: tuple[Effort, ...] = ("decide", "settle")
+        for effort in efforts:
+            found = self.context.latencies_of([self.model, model], effort)
+            if found is None:
+                return False
+            was, now = found
+            if now.high < was.value or now.low > was.value:
+                return now.high < was.value
+        return False
 
     def _latencies(self, sets: Sequence[Units], effort: Effort) -> list[Interval] | None:
         self.context.progress("finding where int8 pays", 0, 0)

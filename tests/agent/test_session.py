@@ -33,10 +33,10 @@ class Runtime:
         return SimpleNamespace(get_providers=lambda: [name for name, _ in providers])
 
 
-def opened(*providers, config=(), model="/files/0a1b/model.onnx"):
-    runtime = Runtime(*providers)
+def opened(*providers, config=(), model="/files/0a1b/model.onnx", kind=Runtime, **more):
+    runtime = kind(*providers)
     spec = {"providers": [*providers, "CPUExecutionProvider"], "exact": True, "threads": 4}
-    spec["config"] = dict(config)
+    spec |= {"config": dict(config), **more}
     found = providers_of(runtime, spec)
     open_session(runtime, found, options_of(runtime, found, spec), spec, model)
     return runtime.opened
@@ -54,6 +54,33 @@ def test_the_processors_own_kernels_get_the_threads():
     _, options, settings = opened("CPUExecutionProvider")
     assert (options.intra_op_num_threads, options.entries) == (4, {})
     assert settings == {"CPUExecutionProvider": {}}
+
+
+class PoolRuntime(Runtime):
+    """One whose sessions can share their threads."""
+
+    set_global_thread_pool_sizes = None
+
+
+def test_sessions_that_take_turns_share_their_threads():
+    _, options, _ = opened("CPUExecutionProvider", kind=PoolRuntime, together=True)
+    assert (options.use_per_session_threads, options.entries) == (False, {})
+    _, alone, _ = opened("CPUExecutionProvider", kind=PoolRuntime)
+    assert not hasattr(alone, "use_per_session_threads")
+
+
+def test_threads_that_cannot_be_shared_rest_after_a_run():
+    _, options, _ = opened("CPUExecutionProvider", together=True)
+    assert options.entries == {"session.force_spinning_stop": "1"}
+    _, single, _ = opened("CPUExecutionProvider", together=True, threads=1)
+    assert single.entries == {}
+
+
+def test_the_threads_of_xnnpack_are_its_own():
+    providers = ("XnnpackExecutionProvider", "CPUExecutionProvider")
+    _, options, _ = opened(*providers, kind=PoolRuntime, together=True)
+    assert not hasattr(options, "use_per_session_threads")
+    assert options.entries == {"session.intra_op.allow_spinning": "0"}
 
 
 def test_entries_of_the_configuration_are_set_as_the_host_says():
