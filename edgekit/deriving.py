@@ -12,6 +12,7 @@ from pathlib import Path
 from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
 from edgekit import graph, passes
+from edgekit.applying import apply, context_of
 from edgekit.dataset import Dataset
 from edgekit.distillation.distilling import taught
 from edgekit.distillation.exporting import exported
@@ -23,7 +24,6 @@ from edgekit.graph import Model
 from edgekit.job import Job
 from edgekit.pruning.schedule import polynomial
 from edgekit.reference import is_reference
-from edgekit.stages import apply, context_of
 
 AUTO, LOW_RANK = "auto", "low-rank"
 

@@ -14,6 +14,7 @@ from typing import Any
 import onnx_ir as ir
 
 from edgekit import bench, graph, passes, tflite
+from edgekit.applying import apply
 from edgekit.bench.evaluating import Outputs
 from edgekit.candidate import Candidate, Skip, StepRecord
 from edgekit.dataset import Dataset, Subset
@@ -24,7 +25,6 @@ from edgekit.job import Job
 from edgekit.making import Made, make_candidates
 from edgekit.passes import Context, Pass
 from edgekit.runtimes import as_litert
-from edgekit.stages import apply
 
 FORMATS = ("onnx", "tflite")
 FLOAT_SQNR_DB, INT8_SQNR_DB = 60.0, 25.0

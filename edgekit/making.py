@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from edgekit.applying import apply, context_of
 from edgekit.candidate import Candidate, Skip, StepRecord
 from edgekit.dataset import Dataset
 from edgekit.errors import UnreachableError
 from edgekit.graph import Model
 from edgekit.job import Job, stage
 from edgekit.passes import Fp16, Pass
-from edgekit.stages import apply, context_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,11 +30,11 @@ from edgekit.job import (
     silent,
 )
 from edgekit.making import make_candidates
+from edgekit.measuring import Judge, measure
 from edgekit.passes import Progress
 from edgekit.release import ReleaseProfile
 from edgekit.result import Result
 from edgekit.runtimes import as_litert
-from edgekit.stages import Judge, measure
 
 DEFAULT_PROFILE = "balanced"
 

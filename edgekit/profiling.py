@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from edgekit import bench, bundle, graph, judging, runtimes, stages
+from edgekit import bench, bundle, graph, judging, measuring, runtimes
 from edgekit.candidate import Candidate
 from edgekit.dataset import Dataset, open_data
 from edgekit.errors import BaselineMissingError, UsageError
@@ -18,10 +18,10 @@ from edgekit.graph import Model
 from edgekit.job import Conditions, Job, open_job, original_candidate, silent
 from edgekit.judging import Check
 from edgekit.measurement import Accuracy, Block, Interval, Measurement
+from edgekit.measuring import accuracies, compare, first_look, setup_of
 from edgekit.metrics import METRICS
 from edgekit.passes import Progress
 from edgekit.placement import target_of
-from edgekit.stages import accuracies, compare, first_look, setup_of
 from edgekit.target import Target
 
 
@@ -121,8 +121,8 @@ def _measured(
     subject = replace(original_candidate(job.file), name=job.file.name)
     limits = judging.regression_budgets()
     alone = subject.sha256 == baseline.sha256
-    layers = stages.layers(job) if per_layer else None
-    notes = [stages.divergence(job, data)] if per_layer and data is not None else []
+    layers = measuring.layers(job) if per_layer else None
+    notes = [measuring.divergence(job, data)] if per_layer and data is not None else []
     null_blocks = compare(job, baseline, baseline, first_look)
     blocks = (
         null_blocks
@@ -139,9 +139,9 @@ def _measured(
         blocks=blocks,
         null_blocks=null_blocks,
         accuracy=None if data is None else _accuracy(job, subject, baseline, data),
-        energy=None if _times_only(job) else stages.energy(job, subject),
+        energy=None if _times_only(job) else measuring.energy(job, subject),
         layers=layers,
-        sustained=stages.sustain(job, subject, sustain_s) if sustain_s else None,
+        sustained=measuring.sustain(job, subject, sustain_s) if sustain_s else None,
         notes=(*notes, *_told_apart(subject, blocks)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

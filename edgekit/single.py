@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgekit import graph, passes
 from edgekit import target as targets
+from edgekit.applying import apply, context_of
 from edgekit.candidate import StepRecord
 from edgekit.dataset import open_data
 from edgekit.errors import ModelError, UsageError
@@ -26,7 +27,6 @@ from edgekit.placement import target_of
 from edgekit.pruning.criteria import BatchNormScale
 from edgekit.pruning.selection import check_share
 from edgekit.runtimes import as_litert
-from edgekit.stages import apply, context_of
 from edgekit.target import Target
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edgekit import graph, passes
+from edgekit.applying import apply, context_of
 from edgekit.candidate import StepRecord
 from edgekit.dataset import open_data
 from edgekit.deriving import AUTO, LOW_RANK, Learning, begun, normalized, pruned, replaced
@@ -30,7 +31,6 @@ from edgekit.passes import Progress
 from edgekit.placement import local_target
 from edgekit.pruning.selection import check_share
 from edgekit.reference import is_reference
-from edgekit.stages import apply, context_of
 
 
 def distill(

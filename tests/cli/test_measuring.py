@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from edgekit import bench, profiling, stages
+from edgekit import bench, measuring, profiling
 from edgekit.bench import Divergence
 from edgekit.report import json_document
 
@@ -46,7 +46,7 @@ def test_profile_tells_layers_the_steady_state_and_whether_the_device_answers_al
 def test_profile_names_the_first_tensor_that_differs(  # noqa: PLR0917  # fixtures
     edgekit, monkeypatch, small_model, small_data, first, told
 ):
-    monkeypatch.setattr(stages, "layers", lambda _job: None)
+    monkeypatch.setattr(measuring, "layers", lambda _job: None)
     monkeypatch.setattr(bench, "output_difference", lambda *_, **__: 0.3)
     monkeypatch.setattr(bench, "first_difference", lambda *_, **__: first)
     ran = edgekit("profile", small_model, "--per-layer", "--eval", small_data)

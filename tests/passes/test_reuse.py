@@ -10,7 +10,7 @@ import onnx_ir as ir
 import pytest
 
 import edgekit
-from edgekit import graph, passes, reuse, stages
+from edgekit import applying, graph, passes, reuse
 from edgekit import target as targets
 from edgekit.candidate import Skip
 from edgekit.dataset import open_data
@@ -64,8 +64,8 @@ def entries():
 
 def test_the_second_time_nothing_is_done(step, small_model, context_for):
     model = graph.load(small_model)
-    first, record = stages.apply(step, model, context_for())
-    second, again = stages.apply(step, graph.load(small_model), context_for())
+    first, record = applying.apply(step, model, context_for())
+    second, again = applying.apply(step, graph.load(small_model), context_for())
     assert step.applied == 1
     assert second.ir.producer_name == first.ir.producer_name == "made"
     assert second.name == model.name
@@ -86,8 +86,8 @@ def test_the_second_time_nothing_is_done(step, small_model, context_for):
 )
 def test_what_the_outcome_depends_on_is_part_of_the_key(other, step, small_model, context_for):
     model = graph.load(small_model)
-    stages.apply(step, model, context_for())
-    stages.apply(step, model, context_for(**other))
+    applying.apply(step, model, context_for())
+    applying.apply(step, model, context_for(**other))
     assert step.applied == 2
     assert len(entries()) == 2
 
@@ -95,15 +95,15 @@ def test_what_the_outcome_depends_on_is_part_of_the_key(other, step, small_model
 def test_one_sample_or_one_weight_more_is_another_entry(step, small_model, context_for, tmp_path):
     model = graph.load(small_model)
     context = context_for()
-    stages.apply(step, model, context)
+    applying.apply(step, model, context)
     rows = np.stack([sample["x"] for sample in context.data.samples()])
     rows[5, 0, 0, 0] += 1
     np.savez(tmp_path / "other.npz", x=rows)
-    stages.apply(step, model, context_for(tmp_path / "other.npz"))
+    applying.apply(step, model, context_for(tmp_path / "other.npz"))
     edited = model.editable()
     weight = edited.graph.initializers["w1"]
     weight.const_value = ir.tensor(weight.const_value.numpy() * 2, name="w1")
-    stages.apply(step, graph.Model(ir=edited, name=model.name), context)
+    applying.apply(step, graph.Model(ir=edited, name=model.name), context)
     assert step.applied == 3
 
 
@@ -111,7 +111,7 @@ def test_one_sample_or_one_weight_more_is_another_entry(step, small_model, conte
 @pytest.mark.parametrize("harm", ["cut", "gone", "changed"])
 def test_a_damaged_entry_counts_as_none(file, harm, step, small_model, context_for):
     model, context = graph.load(small_model), context_for()
-    stages.apply(step, model, context)
+    applying.apply(step, model, context)
     (entry,) = entries()
     damaged = entry / file
     content = damaged.read_bytes()
@@ -123,10 +123,10 @@ def test_a_damaged_entry_counts_as_none(file, harm, step, small_model, context_f
         damaged.write_text(json.dumps({"name": 3}))
     else:
         damaged.write_bytes(content[:-20] + bytes(20))
-    made, _record = stages.apply(step, model, context)
+    made, _record = applying.apply(step, model, context)
     assert step.applied == 2
     assert made.ir.producer_name == "made"
-    stages.apply(step, model, context)
+    applying.apply(step, model, context)
     assert step.applied == 2
 
 
@@ -135,7 +135,7 @@ def test_where_nothing_can_be_kept_it_is_made_each_time(
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
     for _ in range(2):
-        made, _record = stages.apply(step, graph.load(small_model), context_for())
+        made, _record = applying.apply(step, graph.load(small_model), context_for())
         assert made.ir.producer_name == "made"
     assert step.applied == 2
 
@@ -144,9 +144,9 @@ def test_the_entries_used_longest_ago_go(step, small_model, context_for, monkeyp
     size = small_model.stat().st_size
     monkeypatch.setattr(reuse, "_MOST_BYTES", int(2.5 * size))
     for threads in (1, 2, 3):
-        stages.apply(step, graph.load(small_model), context_for(threads=threads))
+        applying.apply(step, graph.load(small_model), context_for(threads=threads))
     assert len(entries()) == 2
-    stages.apply(step, graph.load(small_model), context_for(threads=3))
+    applying.apply(step, graph.load(small_model), context_for(threads=3))
     assert step.applied == 3
 
 

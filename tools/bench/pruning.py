@@ -17,12 +17,12 @@ from answers import opened
 
 from edgekit import graph, passes
 from edgekit import target as targets
+from edgekit.applying import apply, context_of
 from edgekit.candidate import StepRecord
 from edgekit.dataset import Dataset
 from edgekit.errors import EdgekitError
 from edgekit.graph import Model
 from edgekit.job import Conditions, open_job, silent
-from edgekit.stages import apply, context_of
 
 
 def main() -> None:

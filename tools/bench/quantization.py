@@ -36,7 +36,7 @@ from edgekit import target as targets
 from edgekit.dataset import open_data
 from edgekit.errors import ModelError
 from edgekit.job import Conditions, open_job, silent
-from edgekit.stages import timing_device
+from edgekit.measuring import timing_device
 
 ORT = {
     "onnxruntime default": {},

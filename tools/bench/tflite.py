@@ -22,8 +22,8 @@ from edgekit.dataset import open_data
 from edgekit.errors import EdgekitError
 from edgekit.exporting import Exported, check_ready, float_form, int8_form
 from edgekit.job import Conditions, Job, open_job, silent
+from edgekit.measuring import timing_device
 from edgekit.runtimes import as_litert
-from edgekit.stages import timing_device
 
 _SECONDS_EACH = 1.5
 
