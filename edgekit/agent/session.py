@@ -103,18 +103,18 @@ def options_of(onnxruntime: Any, providers: List[str], spec: Dict[str, Any]) -> 
     told to let them rest after each run: 19 to 30%.
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = spec["threads"]
+    options.log_severity_level = 3
+    for key, value in spec["config"].items():
+        options.add_session_config_entry(key, value)
     if _share_threads(providers, spec) and hasattr(onnxruntime, _SHARE):
         options.use_per_session_threads = False
-    elif _share_threads(providers, spec):
+        return options
+    options.intra_op_num_threads, options.inter_op_num_threads = spec["threads"], 1
+    if _share_threads(providers, spec):
         options.add_session_config_entry("session.force_spinning_stop", "1")
     if providers[0] == _XNNPACK:
         options.intra_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    for key, value in spec["config"].items():
-        options.add_session_config_entry(key, value)
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
     return options
 
 
