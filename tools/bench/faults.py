@@ -63,7 +63,7 @@ def job(inventory: str, model: str, number: str) -> int:
                     "index": block.index,
                     "runs": [len(run.samples) for run in block.runs],
                     "disturbed": bool(block.disturbed),
-                    "mark": hash(block.runs),
+                    "mark": hash(tuple(run.rounds for run in block.runs)),
                 }
                 for block in blocks
             ]
