@@ -7,7 +7,7 @@ JOBS.toml is that of optimize.py; NAME is a device of the inventory, such as the
 tools/arm64-device. Nothing is timed: the int8 forms are what the target's facts place (`facts`)
 and every unit that the target has a kernel for (`all`). A step is the range of an output over the
 samples, as this machine answers, divided by 255. Beside it stand the steps by which this machine
-differs from itself when every input moves by a ten-millionth: what float parts before an int8 one
+differs from itself when every input moves by a millionth: what float parts before an int8 one
 round differently on another device does as much. Forms are kept in FOLDER and used again. On x86
 onnxruntime leaves some operators with int8 activations in float; here it is told to take them all,
 as it does on ARM.
@@ -37,7 +37,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 Answers = list[npt.NDArray[Any]]
 
-_MOVED = 1e-7
+_MOVED = 1e-6
 _PLACED = {"facts": "measured", "all": "all"}
 """How `Quantize` is told; without latencies, `measured` goes by the target's facts."""
 
