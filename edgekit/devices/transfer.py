@@ -92,7 +92,7 @@ class Transfer:
             ) from error
 
     def _send(self, sources: dict[str, Path], *, from_the_start: bool) -> list[str]:
-        """Send what is missing; return the sha256 of what arrived damaged."""
+        """Send what is missing; return the sha256 of what must be sent from the start."""
         sizes = [[sha256, file.stat().st_size] for sha256, file in sources.items()]
         missing, room = self._offer(self.ask({"do": "missing", "files": sizes}, "offer"), sources)
         wanted = sum(sources[sha256].stat().st_size - sent for sha256, sent in missing)
@@ -105,16 +105,21 @@ class Transfer:
                 remedy="free some there, or set XDG_CACHE_HOME there to another disk",
             )
         with tempfile.TemporaryDirectory(dir=self.here) as folder:
-            batch = ""
+            batch, resumed = "", False
             for at, (sha256, sent) in enumerate(missing):
+                goes_on = sent > 0 and not from_the_start
+                if goes_on and sent == sources[sha256].stat().st_size:
+                    continue  # the last job ended before it was taken over
+                resumed = resumed or goes_on
                 source = Path(folder) / str(at)  # a name without anything that sftp would read
                 source.symlink_to(sources[sha256].resolve())
-                resumed = "-a " if sent and not from_the_start else ""
-                batch += f'put {resumed}"{source}" "{self.parts}/{sha256}.part"\n'
+                batch += f'put {"-a " if goes_on else ""}"{source}" "{self.parts}/{sha256}.part"\n'
             if batch:
                 complaint = self._batch(batch, timeout_s=_LEAST_S + wanted / _SLOWEST_BYTES_S)
                 if complaint is not None:
                     self.ask({"do": "missing", "files": []}, "offer")  # else the connection broke
+                    if resumed:
+                        return [sha256 for sha256, _ in missing]
                     raise InfrastructureError(
                         "cannot send a file; is the device's disk full?",
                         where=self.name,

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import signal
 import threading
@@ -229,8 +230,6 @@ def test_an_upload_that_never_arrives_whole_is_given_up(connected, unlike, monke
 
 
 def test_an_upload_that_was_cut_is_resumed_by_the_next_job(entry, unlike, board, monkeypatch):
-    import hashlib
-
     digest = hashlib.sha256(unlike.read_bytes()).hexdigest()
     parts = board.home / "edgekit" / "parts"
     with opened(entry) as device:
@@ -241,6 +240,40 @@ def test_an_upload_that_was_cut_is_resumed_by_the_next_job(entry, unlike, board,
         assert Path(device.put(unlike)).read_bytes() == unlike.read_bytes()
         assert pipe.batches[0].startswith("put -a ")
         assert not list(parts.iterdir())
+
+
+@pytest.mark.parametrize("change", [bytes, lambda content: b"x" + content[1:]])
+def test_an_upload_that_was_whole_but_not_taken_over_is(entry, unlike, board, monkeypatch, change):
+    digest = hashlib.sha256(unlike.read_bytes()).hexdigest()
+    parts = board.home / "edgekit" / "parts"
+    with opened(entry) as device:
+        device.folder()
+    (parts / f"{digest}.part").write_bytes(change(unlike.read_bytes()))
+    with opened(entry) as device:
+        pipe = Pipe(monkeypatch, device, bytes, times=0)
+        assert Path(device.put(unlike)).read_bytes() == unlike.read_bytes()
+        assert len(pipe.batches) == (change is not bytes)
+        assert not list(parts.iterdir())
+
+
+def test_an_upload_that_cannot_be_resumed_begins_anew(entry, unlike, board, monkeypatch):
+    digest = hashlib.sha256(unlike.read_bytes()).hexdigest()
+    parts = board.home / "edgekit" / "parts"
+    with opened(entry) as device:
+        device.folder()
+        part = parts / f"{digest}.part"
+        part.write_bytes(unlike.read_bytes()[:200_000])
+        pipe = Pipe(monkeypatch, device, bytes, times=0)
+        grown = pipe.batch
+
+        def grows(one, batch, *, timeout_s):
+            if not pipe.batches:
+                part.write_bytes(unlike.read_bytes() + b"more")
+            return grown(one, batch, timeout_s=timeout_s)
+
+        monkeypatch.setattr(device._transfer().__class__, "_batch", grows)
+        assert Path(device.put(unlike)).read_bytes() == unlike.read_bytes()
+        assert len(pipe.batches) == 2
 
 
 def test_a_file_that_rots_in_the_cache_is_sent_again(entry, unlike, board):
