@@ -62,14 +62,21 @@ def test_from_adding_a_device_to_a_gate_on_it(lab, tmp_path, small_model, small_
     assert (other.code, "expected x86" in other.error_line) == (2, True)
 
 
-@pytest.mark.slow
-def test_optimizing_on_a_device(lab, tmp_path, small_model, small_data):
-    out = tmp_path / "out.bundle"
+def test_what_is_optimized_on_a_device_is_gated(lab, tmp_path, small_model, small_data):
+    profile, out = tmp_path / "all.toml", tmp_path / "out.bundle"
+    profile.write_text(
+        'schema = 1\nname = "all"\ntitle = "everything in int8"\nobjective = "size"\n'
+        'steps = ["simplify", { name = "quantize", params = { placement = "all" } }]\n'
+        'budgets = ["size.ratio<=0.9"]\n'
+    )
     arguments = ("--target", "x86", "--data", small_data, "--device", "board", "--out", out)
-    done = lab("optimize", small_model, *arguments)
-    assert done.code in {0, 1, 3}, done.err
+    done = lab("optimize", small_model, *arguments, "--profile", profile)
+    assert done.code == 0, done.err
     measured = json.loads((out / "measurements.json").read_text())["measurements"]
     assert {each["setup"]["device"] for each in measured} == {"board"}
+    assert all(each["blocks"] for each in measured)
+    gated = lab("gate", out, "--model", out / "model.onnx")
+    assert gated.code == 0, gated.err
 
 
 def test_a_new_host_key_is_refused_until_it_is_trusted(lab, sshd, small_model):
