@@ -184,3 +184,15 @@ class Maker:
 def make():
     """A builder of measurements, seeded."""
     return Maker()
+
+
+@pytest.fixture
+def all_int8(tmp_path):
+    """A release profile that asks for everything in int8, and budgets nothing but size."""
+    file = tmp_path / "all.toml"
+    file.write_text(
+        'schema = 1\nname = "all"\ntitle = "everything in int8"\nobjective = "size"\n'
+        'steps = ["simplify", { name = "quantize", params = { placement = "all" } }]\n'
+        'budgets = ["size.ratio<=0.9"]\n'
+    )
+    return file

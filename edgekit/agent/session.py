@@ -67,8 +67,8 @@ def prepare(spec: Dict[str, Any]) -> Callable[[str], Session]:
         raise AgentError("spec", "unknown runtime %r" % spec["runtime"])
     runtime = import_onnxruntime()
     providers = providers_of(runtime, spec)
-    if _share_threads(providers, spec) and hasattr(runtime, _SHARE):
-        getattr(runtime, _SHARE)(spec["threads"], 1)
+    if _take_turns(providers, spec) and hasattr(runtime, _SHARE):
+        runtime.set_global_thread_pool_sizes(spec["threads"], 1)
     return partial(_open_onnx, runtime, providers, spec)
 
 
@@ -98,19 +98,18 @@ def options_of(onnxruntime: Any, providers: List[str], spec: Dict[str, Any]) -> 
     spin, as the provider's documentation asks for.
 
     The worker threads of a session spin for a while after a run, and take the processors from
-    another session that runs next: with 2 threads on 2 CPUs the ratio of two sessions' latencies
-    spread by 28 to 41%, by 14% with one pool for both. An onnxruntime that has no such pool is
-    told to let them rest after each run: 19 to 30%.
+    another session that runs next. Sessions that take turns have one pool for all; an onnxruntime
+    without such a pool is told to let them rest after each run.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     for key, value in spec["config"].items():
         options.add_session_config_entry(key, value)
-    if _share_threads(providers, spec) and hasattr(onnxruntime, _SHARE):
+    if _take_turns(providers, spec) and hasattr(onnxruntime, _SHARE):
         options.use_per_session_threads = False
         return options
     options.intra_op_num_threads, options.inter_op_num_threads = spec["threads"], 1
-    if _share_threads(providers, spec):
+    if _take_turns(providers, spec):
         options.add_session_config_entry("session.force_spinning_stop", "1")
     if providers[0] == _XNNPACK:
         options.intra_op_num_threads = 1
@@ -118,7 +117,8 @@ def options_of(onnxruntime: Any, providers: List[str], spec: Dict[str, Any]) -> 
     return options
 
 
-def _share_threads(providers: List[str], spec: Dict[str, Any]) -> bool:
+def _take_turns(providers: List[str], spec: Dict[str, Any]) -> bool:
+    """Say whether sessions get in each other's way: several, with worker threads to share."""
     own = providers[0] == _XNNPACK or spec["threads"] == 1
     return bool(spec.get("together")) and not own
 

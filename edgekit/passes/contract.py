@@ -14,6 +14,7 @@ from edgekit.measurement import Interval
 from edgekit.target import Target
 
 Effort = Literal["screen", "decide", "settle"]
+"""How long to measure: a first look at many, a choice among few, what a choice left open."""
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done so far, in all)."""
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from edgekit.agent import session
 from edgekit.agent.session import open_session, options_of, providers_of
 from edgekit.agent.wire import AgentError
 
@@ -59,7 +60,10 @@ def test_the_processors_own_kernels_get_the_threads():
 class PoolRuntime(Runtime):
     """One whose sessions can share their threads."""
 
-    set_global_thread_pool_sizes = None
+    pool = None
+
+    def set_global_thread_pool_sizes(self, intra, inter):
+        self.pool = (intra, inter)
 
 
 def test_sessions_that_take_turns_share_their_threads():
@@ -67,6 +71,15 @@ def test_sessions_that_take_turns_share_their_threads():
     assert (options.use_per_session_threads, options.entries) == (False, {})
     _, alone, _ = opened("CPUExecutionProvider", kind=PoolRuntime)
     assert not hasattr(alone, "use_per_session_threads")
+
+
+@pytest.mark.parametrize(("more", "pool"), [({"together": True}, (4, 1)), ({}, None)])
+def test_the_shared_pool_is_as_large_as_is_asked_for(monkeypatch, more, pool):
+    runtime = PoolRuntime("CPUExecutionProvider")
+    monkeypatch.setattr(session, "import_onnxruntime", lambda: runtime)
+    spec = {"runtime": "onnxruntime", "providers": runtime.providers, "exact": True}
+    session.prepare({**spec, "threads": 4, "config": {}, **more})
+    assert runtime.pool == pool
 
 
 def test_threads_that_cannot_be_shared_rest_after_a_run():

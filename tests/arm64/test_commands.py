@@ -55,19 +55,14 @@ def test_profile_times_a_model_there(edgekit, case):
     assert json.loads(profiled.stdout)["setup"]["environment"]["machine"] == "aarch64"
 
 
-def test_a_model_is_optimized_there_and_its_bundle_gated(edgekit, case, tmp_path):
+def test_a_model_is_optimized_there_and_its_bundle_gated(edgekit, case, tmp_path, all_int8):
     labels = np.random.default_rng(2).integers(0, 10, 64)
     np.savez(tmp_path / "test.npz", x=samples("conv"), label=labels)
-    (tmp_path / "all.toml").write_text(
-        'schema = 1\nname = "all"\ntitle = "everything in int8"\nobjective = "size"\n'
-        'steps = ["simplify", { name = "quantize", params = { placement = "all" } }]\n'
-        'budgets = ["size.ratio<=0.9"]\n'
-    )
     out = tmp_path / "out.bundle"
     made = edgekit(
         *("optimize", case("conv").file, "--target", "arm-cpu", "--device", "board"),
         *("--data", case("conv").samples, "--eval", tmp_path / "test.npz"),
-        *("--profile", tmp_path / "all.toml", "--out", out),
+        *("--profile", all_int8, "--out", out),
     )
     assert made.returncode == 0, made.stderr
     measured = json.loads((out / "measurements.json").read_text())["measurements"]

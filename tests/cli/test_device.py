@@ -62,15 +62,10 @@ def test_from_adding_a_device_to_a_gate_on_it(lab, tmp_path, small_model, small_
     assert (other.code, "expected x86" in other.error_line) == (2, True)
 
 
-def test_what_is_optimized_on_a_device_is_gated(lab, tmp_path, small_model, small_data):
-    profile, out = tmp_path / "all.toml", tmp_path / "out.bundle"
-    profile.write_text(
-        'schema = 1\nname = "all"\ntitle = "everything in int8"\nobjective = "size"\n'
-        'steps = ["simplify", { name = "quantize", params = { placement = "all" } }]\n'
-        'budgets = ["size.ratio<=0.9"]\n'
-    )
+def test_what_is_optimized_on_a_device_is_gated(lab, tmp_path, small_model, small_data, all_int8):
+    out = tmp_path / "out.bundle"
     arguments = ("--target", "x86", "--data", small_data, "--device", "board", "--out", out)
-    done = lab("optimize", small_model, *arguments, "--profile", profile)
+    done = lab("optimize", small_model, *arguments, "--profile", all_int8)
     assert done.code == 0, done.err
     measured = json.loads((out / "measurements.json").read_text())["measurements"]
     assert {each["setup"]["device"] for each in measured} == {"board"}
