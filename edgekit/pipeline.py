@@ -124,7 +124,7 @@ def optimize(
         made = make(job, original, request.steps, calibration)
         judge = Judge(
             scorer=request.scorer,
-            settled=lambda blocks: judging.settled(blocks, request.budgets),
+            settled=lambda blocks: judging.settled(blocks, request.budgets, batch=batch),
             untimed=lambda measurement: judging.untimed(measurement, request.budgets),
             energy=any(budget.metric == "energy" for budget in request.budgets),
         )

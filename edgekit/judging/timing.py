@@ -69,41 +69,56 @@ def differences(blocks: Sequence[Block], statistic: str) -> tuple[float, ...]:
 
 
 def percentile(measurement: Measurement, statistic: str, confidence: float) -> Figure:
-    """Bound a latency percentile of the candidate, s.
-
-    Both must hold: the order-statistic bound over all samples, and the t bound on the logarithm of
-    the percentile between blocks.
-    """
-    blocks = usable(measurement.blocks)
-    if not blocks:
+    """Bound a latency percentile of the candidate over all runs that the device could make, s."""
+    if not usable(measurement.blocks):
         return _nothing(measurement)
+    return percentile_of_blocks(measurement.blocks, statistic, confidence)
+
+
+def percentile_of_blocks(blocks: Sequence[Block], statistic: str, confidence: float) -> Figure:
+    """Bound a latency percentile of the candidate, each side wrong with at most 1 - `confidence`.
+
+    The samples of a block are one group: its two processes are alike, other blocks differ. The
+    error is spread over looks as in `ratio_of_blocks`.
+
+    Args:
+        blocks: at least one of them usable.
+        statistic: `p50`, `p95` or `p99`.
+        confidence: of each side.
+    """
+    counted = usable(blocks)
+    if len(counted) == 1:
+        return _one_block(blocks)
     share = float(statistic.removeprefix("p")) / 100
-    runs = [_runs_of(block, "candidate") for block in blocks]
-    samples = np.concatenate([run.samples for pair in runs for run in pair])
-    least = statistics.least_samples(share, confidence)
-    if samples.size < least:
+    at_look = statistics.look_confidence(confidence)
+    groups = [
+        np.concatenate([run.samples for run in _runs_of(block, "candidate")]) for block in counted
+    ]
+    samples = np.concatenate(groups)
+    if missing := _missing(samples.size / len(counted), len(counted), share, at_look):
         return Figure(
             interval=None,
-            evidence=f"{statistic} at {confidence:.0%} needs at least {least} samples, "
-            f"found {samples.size}: {least - samples.size} more{_disturbed(measurement.blocks)}",
-            needed=math.ceil((least - samples.size) * len(blocks) / samples.size),
+            evidence=f"{statistic} at {confidence:.0%} needs at least {len(counted) + missing} "
+            f"blocks of {samples.size // len(counted)} samples, found {len(counted)}: "
+            f"{missing} more{_disturbed(blocks)}",
+            needed=missing,
         )
-    if len(blocks) == 1:
-        return _one_block(measurement)
-    logs = [float(np.mean([math.log(_percentile(run, share)) for run in pair])) for pair in runs]
-    low, high = statistics.mean_bounds(logs, confidence)
-    low_rank, high_rank = statistics.quantile_bounds(samples, share, confidence)
-    interval = between(
-        min(math.exp(low), low_rank),
-        float(np.quantile(samples, share)),
-        max(math.exp(high), high_rank),
-        confidence,
-    )
+    low, high = statistics.grouped_quantile_bounds(groups, share, at_look)
+    interval = between(low, float(np.quantile(samples, share)), high, confidence)
     return Figure(
         interval=interval,
-        evidence=f"{samples.size} samples in {len(blocks)} blocks",
+        evidence=f"{samples.size} samples in {len(counted)} blocks",
         resolution=interval.high - interval.value,
     )
+
+
+def _missing(each: float, blocks: int, share: float, confidence: float) -> int:
+    """Return how many more blocks of `each` samples bound the quantile `share` at all."""
+    least = statistics.least_samples(share, confidence)
+    more = 0
+    while statistics.effective_samples(each * (blocks + more), blocks + more, confidence) < least:
+        more += 1
+    return more
 
 
 def ratio(measurement: Measurement, statistic: str, confidence: float) -> Figure:
@@ -145,20 +160,32 @@ def of_runs(measurement: Measurement, name: str, confidence: float) -> Figure:
     """Bound the mean of a figure that each run has one of."""
     if name == "energy":
         return _energy(measurement, confidence)
-    blocks = usable(measurement.blocks)
-    if not blocks:
+    if not usable(measurement.blocks):
         return _nothing(measurement)
-    values = [_block_value(block, name, measurement.setup.batch) for block in blocks]
+    return mean_of_blocks(measurement.blocks, name, confidence, batch=measurement.setup.batch)
+
+
+def mean_of_blocks(blocks: Sequence[Block], name: str, confidence: float, *, batch: int) -> Figure:
+    """Bound the mean of a figure that each run has one of, with room for all looks.
+
+    Args:
+        blocks: at least one of them usable.
+        name: of a metric that is estimated from runs, but `energy`.
+        confidence: of each side.
+        batch: samples in an inference.
+    """
+    counted = usable(blocks)
+    values = [_block_value(block, name, batch) for block in counted]
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return Figure(interval=None, evidence=f"the device does not tell {name}")
     if len(known) == 1:
-        return _one_block(measurement)
-    low, high = statistics.mean_bounds(known, confidence)
+        return _one_block(blocks)
+    low, high = statistics.mean_bounds(known, statistics.look_confidence(confidence))
     interval = between(low, float(np.mean(known)), high, confidence)
     return Figure(
         interval=interval,
-        evidence=f"{len(blocks)} blocks of 2 fresh processes",
+        evidence=f"{len(counted)} blocks of 2 fresh processes",
         resolution=interval.high - interval.value,
     )
 
@@ -201,10 +228,6 @@ def _runs_of(block: Block, role: Role) -> tuple[Run, ...]:
     return tuple(run for run in block.runs if run.role == role)
 
 
-def _percentile(run: Run, share: float) -> float:
-    return float(np.quantile(run.samples, share))
-
-
 def _nothing(measurement: Measurement) -> Figure:
     if measurement.setup.device is None:
         why = f"nothing was timed: no device of target {measurement.setup.target!r} was given"
@@ -213,11 +236,11 @@ def _nothing(measurement: Measurement) -> Figure:
     return Figure(interval=None, evidence=why + _disturbed(measurement.blocks), needed=LOOKS[0])
 
 
-def _one_block(measurement: Measurement) -> Figure:
+def _one_block(blocks: Sequence[Block]) -> Figure:
     return Figure(
         interval=None,
         evidence="one block says nothing about the spread between blocks: 1 more"
-        + _disturbed(measurement.blocks),
+        + _disturbed(blocks),
         needed=1,
     )
 

@@ -101,26 +101,33 @@ def untimed(measurement: Measurement, budgets: Sequence[Budget]) -> Ruling:
     return overall([check(b, figure) for b, figure in zip(kept, figures, strict=True)])
 
 
-def settled(blocks: Sequence[Block], budgets: Sequence[Budget]) -> bool:
+def settled(blocks: Sequence[Block], budgets: Sequence[Budget], *, batch: int = 1) -> bool:
     """Say whether sequential measuring may stop: the stop function between blocks.
 
-    True at a look (`LOOKS` usable blocks) where every latency-ratio budget has a ruling, at the
-    first look where there is no such budget, and at the last look.
+    True at a look (`LOOKS` usable blocks) where every budget that rests on blocks has a ruling or
+    can get none, at the first look where there is no such budget, and at the last look.
     """
     number = len(timing.usable(blocks))
     if number >= timing.LOOKS[-1]:
         return True
     if number not in timing.LOOKS:
         return False
-    paired = [budget for budget in budgets if metric(budget.metric).estimator == "paired"]
-    figures = (
-        timing.ratio_of_blocks(blocks, budget.metric.split(".")[1], budget.confidence)
-        for budget in paired
-    )
-    return all(
-        check(budget, figure).ruling != "inconclusive"
-        for budget, figure in zip(paired, figures, strict=True)
-    )
+    return all(_ruled(blocks, budget, batch) for budget in budgets)
+
+
+def _ruled(blocks: Sequence[Block], budget: Budget, batch: int) -> bool:
+    estimator, (_, _, statistic) = metric(budget.metric).estimator, budget.metric.partition(".")
+    if estimator == "paired":
+        figure = timing.ratio_of_blocks(blocks, statistic.split(".")[0], budget.confidence)
+    elif estimator == "percentile":
+        figure = timing.percentile_of_blocks(blocks, statistic, budget.confidence)
+    elif estimator == "runs" and budget.metric != "energy":
+        figure = timing.mean_of_blocks(blocks, budget.metric, budget.confidence, batch=batch)
+        if figure.interval is None and not figure.needed:
+            return True
+    else:
+        return True
+    return check(budget, figure).ruling != "inconclusive"
 
 
 def check(budget: Budget, figure: Figure) -> Check:

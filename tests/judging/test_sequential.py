@@ -31,9 +31,38 @@ def test_a_clear_failure_stops_too(make):
     assert settled(make.blocks(5, 2.0), [Budget.parse("latency.p50.ratio<=0.6")])
 
 
-def test_without_a_ratio_to_settle_the_first_look_is_enough(make):
-    limits = [Budget.parse("latency.p95<=1ms"), Budget.parse("accuracy.drop<=0.5pt")]
+@pytest.mark.parametrize(
+    "text", ["accuracy.drop<=0.5pt", "size<=1MB", "energy<=1J", "latency.sustained<=1ms"]
+)
+def test_what_does_not_rest_on_blocks_needs_but_the_first_look(make, text):
+    limits = [Budget.parse(text)]
     assert [settled(make.blocks(k), limits) for k in (4, 5)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("clear", "close"),
+    [
+        ("latency.p95<=1ms", "latency.p95<=10.3ms"),
+        ("latency.mean<=20ms", "latency.mean<=10ms"),
+        ("throughput>=400/s", "throughput>=100/s"),
+    ],
+)
+def test_a_limit_on_an_absolute_figure_is_measured_until_it_is_settled(make, clear, close):
+    blocks = make.blocks(30)
+    assert settled(blocks[:5], [Budget.parse(clear)], batch=1)
+    assert not settled(blocks[:5], [Budget.parse(clear), Budget.parse(close)], batch=1)
+    assert settled(blocks, [Budget.parse(close)], batch=1)
+
+
+def test_throughput_is_settled_by_samples_not_inferences(make):
+    limit = [Budget.parse("throughput>=400/s")]
+    found = judge(make.measurement(blocks=make.blocks(5)), limit)
+    assert (settled(make.blocks(5), limit, batch=4), found.ruling) == (False, "fail")
+
+
+def test_memory_that_the_device_does_not_tell_keeps_nobody_waiting(make):
+    blocks = make.blocks(5, peak_bytes=None)
+    assert settled(blocks, [Budget.parse("memory.peak<=1GiB")])
 
 
 def test_disturbed_blocks_do_not_make_a_look(make):

@@ -78,14 +78,16 @@ def test_too_few_samples_for_a_percentile_say_how_many_are_missing(make):
     blocks = make.blocks(2, 0.5, samples=12)
     check = check_of(make.measurement(blocks=blocks), "latency.p99<=100ms")
     assert check.ruling == "inconclusive"
-    assert "needs at least 299 samples, found 48: 251 more" in check.reason
+    assert "needs at least 22 blocks of 24 samples, found 2: 20 more" in check.reason
+    enough = make.blocks(2 + check.needed, 0.5, samples=12)
+    assert check_of(make.measurement(blocks=enough), "latency.p99<=100ms").ruling == "pass"
 
 
 def test_the_least_number_of_samples_depends_on_the_confidence(make):
-    blocks = make.blocks(2, 0.5, samples=24)
+    blocks = make.blocks(5, 0.5, samples=24)
     assert check_of(make.measurement(blocks=blocks), "latency.p95<=100ms").ruling == "pass"
     strict = check_of(make.measurement(blocks=blocks), "latency.p99<=100ms", confidence=0.9)
-    assert "needs at least 230 samples" in strict.reason
+    assert "needs at least 11 blocks of 48 samples" in strict.reason
 
 
 def test_pooled_samples_alone_cannot_pass_when_blocks_differ(make):

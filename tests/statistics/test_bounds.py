@@ -44,11 +44,69 @@ def test_few_samples_bound_nothing():
     assert statistics.quantile_bounds([1.0] * 59, 0.95, 0.95)[1] == 1.0
 
 
-@pytest.mark.parametrize("overruns", [0, 1, 7, 40])
-def test_samples_for_overruns_is_the_least_number_that_passes(overruns):
-    number = statistics.samples_for_overruns(overruns, 0.95, 0.95)
-    assert stats.binom.cdf(overruns, number, 0.05) <= 0.05
-    assert stats.binom.cdf(overruns, number - 1, 0.05) > 0.05
+def groups_of(random, spread, *, groups=10, samples=200, scatter=0.05):
+    own = random.normal(0, spread, (groups, 1))
+    return 0.001 * np.exp(own + random.normal(0, scatter, (groups, samples)))
+
+
+def test_groups_that_do_not_differ_bound_a_quantile_nearly_as_well_as_independent_samples():
+    groups = groups_of(np.random.default_rng(0), 0.0)
+    low, high = statistics.grouped_quantile_bounds(groups, 0.95, 0.95)
+    least, most = statistics.quantile_bounds(groups.ravel(), 0.95, 0.95)
+    assert low <= least < most <= high
+    assert math.log(high / low) < 2 * math.log(most / least)
+
+
+def test_groups_that_differ_bound_a_quantile_by_their_number_not_by_their_samples():
+    random = np.random.default_rng(1)
+    few, many = (
+        np.mean(
+            [
+                np.diff(np.log(statistics.grouped_quantile_bounds(group, 0.95, 0.95)))
+                for group in (groups_of(random, 0.05, samples=number) for _ in range(20))
+            ]
+        )
+        for number in (100, 1600)
+    )
+    assert many > 0.7 * few
+    more = statistics.grouped_quantile_bounds(groups_of(random, 0.05, groups=40), 0.95, 0.95)
+    assert np.diff(np.log(more)) < 0.5 * few
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.01, 0.05])
+@pytest.mark.parametrize("share", [0.5, 0.95])
+def test_the_true_quantile_lies_outside_the_grouped_bounds_as_seldom_as_promised(spread, share):
+    random, trials = np.random.default_rng(2), 100
+    true = 0.001 * math.exp(stats.norm.ppf(share) * math.hypot(spread, 0.05))
+    found = [
+        statistics.grouped_quantile_bounds(groups_of(random, spread), share, 0.95)
+        for _ in range(trials)
+    ]
+    allowed = stats.binom.ppf(0.999, trials, 0.05)
+    assert sum(high < true for _, high in found) <= allowed
+    assert sum(low > true for low, _ in found) <= allowed
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    groups=st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=40), min_size=2, max_size=6),
+    share=st.sampled_from([0.5, 0.9, 0.95]),
+    factor=st.sampled_from([0.001, 1.0, 1000.0]),
+)
+def test_grouped_bounds_are_ordered_and_scale_with_the_samples(groups, share, factor):
+    low, high = statistics.grouped_quantile_bounds(groups, share, 0.95)
+    assert low <= high
+    scaled = [[factor * sample for sample in group] for group in groups]
+    assert statistics.grouped_quantile_bounds(scaled, share, 0.95) == pytest.approx(
+        (factor * low, factor * high), rel=1e-6
+    )
+
+
+def test_few_groups_bound_nothing_however_they_agree():
+    steady = [[0.001] * 100, [0.001] * 100]
+    assert statistics.effective_samples(200, 2, 0.95) < statistics.least_samples(0.95, 0.95)
+    assert statistics.grouped_quantile_bounds(steady, 0.95, 0.95)[1] == math.inf
+    assert statistics.grouped_quantile_bounds(5 * steady, 0.95, 0.95)[1] == pytest.approx(0.001)
 
 
 def test_mean_bounds_are_students():
@@ -68,14 +126,11 @@ def test_proportion_bounds_are_exact(hits, number):
 def test_no_drop_under_one_and_a_half_points_can_pass_with_200_samples():
     _, high = statistics.paired_proportion_bounds(0, 0, 200, 0.95)
     assert 0.0148 < high < 0.015
-    assert statistics.samples_for_drop(0.005, 0.95) == 598
 
 
 def test_the_drop_that_2000_samples_with_22_differing_ones_exclude():
     _, high = statistics.paired_proportion_bounds(11, 11, 2000, 0.95)
     assert 100 * high == pytest.approx(0.41, abs=0.005)
-    needed = statistics.samples_for_drop(0.005, 0.95, differing=0.011)
-    assert 1000 < needed < 2000
 
 
 @given(lost=st.integers(0, 40), gained=st.integers(0, 40), spare=st.integers(0, 300))
