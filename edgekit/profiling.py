@@ -15,13 +15,14 @@ from edgekit.candidate import Candidate
 from edgekit.dataset import Dataset, open_data
 from edgekit.errors import BaselineMissingError, UsageError
 from edgekit.graph import Model
-from edgekit.job import Conditions, Job, open_job, original_candidate, silent
+from edgekit.job import Conditions, Job, budgets_of, open_job, original_candidate, silent
 from edgekit.judging import Check
 from edgekit.measurement import Accuracy, Block, Interval, Measurement
 from edgekit.measuring import accuracies, compare, first_look, setup_of
 from edgekit.metrics import METRICS
 from edgekit.passes import Progress
 from edgekit.placement import target_of
+from edgekit.release import Budget
 from edgekit.target import Target
 
 
@@ -58,6 +59,7 @@ def profile(
     threads: int = 1,
     batch: int = 1,
     shapes: dict[str, tuple[int, ...]] | None = None,
+    budgets: Sequence[str] = (),
     per_layer: bool = False,
     sustain_s: float = 0.0,
     progress: Progress = silent,
@@ -77,6 +79,7 @@ def profile(
         threads: intra-op threads.
         batch: samples per inference.
         shapes: shapes of inputs with dynamic axes.
+        budgets: limits, as `gate` takes them: measured until each can be ruled, 30 blocks at most.
         per_layer: profile it layer by layer, too, beside a roofline of the device; with samples
             to judge by, also look whether the device computes what this host does.
         sustain_s: let it run for so long, too, and find its steady state; 0: do not.
@@ -93,6 +96,7 @@ def profile(
     """
     file = _model_file(model)
     other = _baseline_file(against) if against is not None else file
+    limits = budgets_of((), tuple(budgets))
     progress("checking the model", 0, 0)
     target = target_of(device, inventory)
     if runtime is not None:
@@ -111,24 +115,30 @@ def profile(
     if per_layer:
         _check_profiler(target, file)
     with open_job(file, loaded, target, conditions, data=data) as job:
-        return _measured(job, other, data, per_layer=per_layer, sustain_s=sustain_s)
+        return _measured(job, other, data, limits, per_layer=per_layer, sustain_s=sustain_s)
 
 
 def _measured(
-    job: Job, other: Path, data: Dataset | None, *, per_layer: bool, sustain_s: float
+    job: Job,
+    other: Path,
+    data: Dataset | None,
+    budgets: tuple[Budget, ...],
+    *,
+    per_layer: bool,
+    sustain_s: float,
 ) -> Profiled:
     baseline = original_candidate(other)
     subject = replace(original_candidate(job.file), name=job.file.name)
-    limits = judging.regression_budgets()
     alone = subject.sha256 == baseline.sha256
+    limits = budgets if alone else (*judging.regression_budgets(), *budgets)
+
+    def settled(blocks: Sequence[Block]) -> bool:
+        return judging.settled(blocks, limits, batch=job.running.batch)
+
     layers = measuring.layers(job) if per_layer else None
     notes = [measuring.divergence(job, data)] if per_layer and data is not None else []
-    null_blocks = compare(job, baseline, baseline, first_look)
-    blocks = (
-        null_blocks
-        if alone
-        else compare(job, baseline, subject, lambda seen: judging.settled(seen, limits))
-    )
+    null_blocks = compare(job, baseline, baseline, settled if alone else first_look)
+    blocks = null_blocks if alone else compare(job, baseline, subject, settled)
     measurement = Measurement(
         candidate=subject.name,
         sha256=subject.sha256,

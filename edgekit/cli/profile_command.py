@@ -28,6 +28,13 @@ from edgekit.cli import options
 @click.option(
     "--sustain", metavar="10m", help="Also run it for so long, and find its steady state."
 )
+@click.option(
+    "--budget",
+    "budgets",
+    multiple=True,
+    metavar="'METRIC<=LIMIT'",
+    help="Measure until `edgekit gate` can rule on it, 30 blocks at most. Repeatable.",
+)
 @options.json_file
 @click.option("--html", "html_file", metavar="FILE", help="Write a page with charts; - is stdout.")
 def command(
@@ -43,6 +50,7 @@ def command(
     shapes: tuple[str, ...],
     per_layer: bool,
     sustain: str | None,
+    budgets: tuple[str, ...],
     json_file: str | None,
     html_file: str | None,
 ) -> int:
@@ -60,6 +68,7 @@ def command(
         "threads": threads,
         "batch": batch,
         "shapes": options.read_shapes(shapes),
+        "budgets": budgets,
         "per_layer": per_layer,
         "sustain_s": options.read_duration(sustain, "--sustain") if sustain else 0.0,
     }
@@ -79,7 +88,8 @@ def command(
     if not json_file:
         terminal.next_command(f"edgekit profile {model} --json measured.json")
     else:
-        terminal.next_command(f"edgekit gate {json_file} --budget 'latency.p95<=...ms'")
+        limits = " ".join(f"--budget '{budget}'" for budget in budgets or ["latency.p95<=...ms"])
+        terminal.next_command(f"edgekit gate {json_file} {limits}")
     return measured.exit_code
 
 

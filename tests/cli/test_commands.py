@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import onnx
 import pytest
 
@@ -120,6 +121,20 @@ def test_profile_measures_and_gate_judges_it(edgekit, tmp_path, small_model):
     assert edgekit("gate", "m.json", "--budget", "latency.p50<=10s").code in {0, 3}
     assert edgekit("gate", "m.json", "--budget", "latency.p50<=1ns").code in {1, 3}
     assert edgekit("gate", "m.json", "--baseline", small_model).code in {0, 3}
+
+
+def test_profile_measures_until_a_limit_is_ruled(edgekit, tmp_path, small_model):
+    few = edgekit("profile", small_model, "--json", "few.json")
+    assert few.code == 0, few.err
+    blocks = json.loads((tmp_path / "few.json").read_text())["blocks"]
+    near = [s for block in blocks for run in block["runs"] for part in run["rounds"] for s in part]
+    close = f"latency.p50<={np.median(near):.9f}s"
+    assert edgekit("gate", "few.json", "--budget", close).code == 3
+    ran = edgekit("profile", small_model, "--budget", close, "--json", "more.json")
+    assert ran.code == 0, ran.err
+    assert f"next: edgekit gate more.json --budget '{close}'" in ran.err
+    blocks = json.loads((tmp_path / "more.json").read_text())["blocks"]
+    assert len(blocks) > 5 or edgekit("gate", "more.json", "--budget", close).code in {0, 1}
 
 
 def test_quantize_writes_a_file_that_is_smaller(edgekit, tmp_path, small_model, small_data):
