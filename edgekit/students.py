@@ -49,7 +49,7 @@ def distill(
     loss: Loss = "auto",
     temperature: float = 2.0,
     labels: float = 0.0,
-    combination: Combination = "mean",
+    combination: Combination = "auto",
     teacher_weights: Sequence[float] = (),
     features: Mapping[str, str] | None = None,
     features_by: Matching = "projection",
@@ -87,7 +87,8 @@ def distill(
         loss: `mse`, `kl`, or `auto`; see `edgekit.distillation.recipe.Recipe`.
         temperature: that softens the classes of `kl`.
         labels: share of the loss that labels have, 0 to 1.
-        combination: of several teachers' answers: `mean`, or `confidence`.
+        combination: of several teachers' answers: `mean`, `agreement`, `confidence` or `auto`;
+            see `edgekit.distillation.recipe.Recipe`.
         teacher_weights: in the mean, one a teacher.
         features: values within the student that are matched while it learns, by name, and what the
             first teacher calls them; see `edgekit.distillation.recipe.Recipe`.

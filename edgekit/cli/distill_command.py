@@ -62,10 +62,10 @@ from edgekit.cli import options
 @click.option(
     "--combine",
     "combination",
-    type=click.Choice(["mean", "confidence"]),
-    default="mean",
+    type=click.Choice(["auto", "mean", "agreement", "confidence"]),
+    default="auto",
     show_default=True,
-    help="How several teachers answer as one.",
+    help="How several teachers answer as one; auto: three or more that name classes by agreement.",
 )
 @click.option(
     "--weight",

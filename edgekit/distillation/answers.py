@@ -81,6 +81,7 @@ class Lessons:
         train: by view, by bucket, by output.
         held: by bucket, by output; of the plain view, and of outputs alone.
         together: samples that may go through the student at once.
+        weights: what each teacher counts for, by output and by how samples are seen.
     """
 
     outputs: Mapping[str, Taught]
@@ -88,3 +89,4 @@ class Lessons:
     held: tuple[Mapping[str, Stored], ...]
     views: Views
     together: int
+    weights: Mapping[str, list[float]] = field(default_factory=dict)

@@ -282,6 +282,8 @@ def _facts(learned: Learned, parts: Read) -> dict[str, Any]:
         "held-out distance": round(learned.best, 6),
         "rolled back": not learned.weights,
     }
+    if any(len(shares) > 1 for shares in lessons.weights.values()):
+        found["teachers' weights"] = dict(lessons.weights)
     if learned.start_alike is not None and learned.best_alike is not None:
         found["equal held-out answers at the start"] = round(learned.start_alike, 4)
         found["equal held-out answers"] = round(learned.best_alike, 4)

@@ -1,7 +1,7 @@
 """Several teachers as one.
 
 A mean of their answers, or of their softened classes where the student learns those, weighted the
-same for all samples or by how sure each teacher is of a sample.
+same for all samples, by how often each teacher seems to be right, or by how sure it is of a sample.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.dataset import Dataset
+from edgekit.distillation import agreement
 from edgekit.distillation.answers import Kind, Question, Teacher
 from edgekit.distillation.exposing import exposed
 from edgekit.distillation.packing import Array, Bucket
@@ -53,9 +54,10 @@ class Panel:
         self.kinds: dict[str, Kind] = {}
         self.losses: dict[str, str] = {}
         self.features = tuple(self._teachers[0].features)
+        self._shares: dict[tuple[str, bool], npt.NDArray[np.float64]] = {}
 
     def meet(self, few: Mapping[str, Array]) -> None:
-        """Learn from some answers of what kind they are."""
+        """Learn from some answers to plain samples of what kind they are."""
         first = [self._asked(place, few) for place in range(len(self._teachers))]
         for name in self._teachers[0].outputs:
             self.kinds[name] = _kind([answers[name] for answers in first])
@@ -69,12 +71,46 @@ class Panel:
                     found="x".join(map(str, first[0][name].shape)),
                     remedy="choose mse",
                 )
-        if self._recipe.combination == "confidence" and "values" in self.kinds.values():
+        self._check_combination()
+        self.weigh(few, anew=False)
+
+    def _check_combination(self) -> None:
+        chosen = self._recipe.combination
+        if chosen in ("agreement", "confidence") and "values" in self.kinds.values():
             raise UsageError(
-                "confidence needs outputs with classes",
+                f"{chosen} needs outputs with classes", where="combination", remedy="choose mean"
+            )
+        if chosen == "agreement" and len(self._teachers) < agreement.FEWEST:
+            raise UsageError(
+                "agreement tells who is right among several teachers",
                 where="combination",
+                found=str(len(self._teachers)),
+                expected=f"{agreement.FEWEST} or more",
                 remedy="choose mean",
             )
+
+    def weigh(self, few: Mapping[str, Array], *, anew: bool) -> None:
+        """Learn from answers to some samples, plain or seen anew, what each teacher counts for."""
+        by_agreement = self._recipe.combination == "agreement" or (
+            self._recipe.combination == "auto"
+            and len(self._teachers) >= agreement.FEWEST
+            and not self._recipe.teacher_weights
+        )
+        given = np.array([teacher.weight for teacher in self._teachers])
+        found = [self._asked(at, few) for at in range(len(given))] if by_agreement else []
+        for name, kind in self.kinds.items():
+            shares = given
+            if by_agreement and kind != "values":
+                shares = given * agreement.weights_by([one[name] for one in found])
+            self._shares[name, anew] = shares / shares.sum()
+
+    @property
+    def weights(self) -> dict[str, list[float]]:
+        """What each teacher counts for, by output and by how samples are seen."""
+        return {
+            f"{name}, {'seen anew' if anew else 'plain'}": shares.round(3).tolist()
+            for (name, anew), shares in self._shares.items()
+        }
 
     def answers(self, bucket: Bucket, views: Views, view: int) -> Iterator[Answers]:
         """Yield what the panel answers to the samples of a bucket, in order."""
@@ -88,12 +124,20 @@ class Panel:
                 )
                 for name, values in inputs.items()
             }
-            yield self.answer(feeds)
+            yield self.answer(feeds, anew=view > 0)
 
-    def answer(self, feeds: Mapping[str, Array]) -> Answers:
-        """Return what the panel answers: classes as scores, in logarithms."""
+    def answer(self, feeds: Mapping[str, Array], *, anew: bool = False) -> Answers:
+        """Return what the panel answers: classes as scores, in logarithms.
+
+        Args:
+            feeds: samples, by input.
+            anew: they are no plain view.
+        """
         found = [self._asked(place, feeds) for place in range(len(self._teachers))]
-        united = {name: self._united(name, [one[name] for one in found]) for name in self.kinds}
+        united = {
+            name: self._united(name, [one[name] for one in found], self._shares[name, anew])
+            for name in self.kinds
+        }
         return united | {name: self._seen(found[0][name]) for name in self.features}
 
     def mirrored_alike(self, few: Mapping[str, Array], views: Views) -> bool:
@@ -141,7 +185,9 @@ class Panel:
             return values.astype(np.float32)
         return _attention(values)
 
-    def _united(self, name: str, answers: Sequence[Array]) -> npt.NDArray[np.float32]:
+    def _united(
+        self, name: str, answers: Sequence[Array], shares: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float32]:
         """Return one answer of several."""
         kind, soften = self.kinds[name], self.losses[name] == "kl"
         if kind == "probabilities":
@@ -150,8 +196,8 @@ class Panel:
             return answers[0].astype(np.float32)
         weights: Array = np.stack(
             [
-                np.full(one.shape[:-1] if kind != "values" else one.shape, teacher.weight)
-                for one, teacher in zip(answers, self._teachers, strict=True)
+                np.full(one.shape[:-1] if kind != "values" else one.shape, share)
+                for one, share in zip(answers, shares, strict=True)
             ]
         ).astype(np.float32)
         if kind != "values":

@@ -10,10 +10,10 @@ from typing import Literal
 from edgekit.errors import UsageError
 
 Loss = Literal["auto", "mse", "kl"]
-Combination = Literal["mean", "confidence"]
+Combination = Literal["auto", "mean", "agreement", "confidence"]
 Matching = Literal["projection", "attention"]
 _LOSSES: tuple[Loss, ...] = ("auto", "mse", "kl")
-_COMBINATIONS: tuple[Combination, ...] = ("mean", "confidence")
+_COMBINATIONS: tuple[Combination, ...] = ("auto", "mean", "agreement", "confidence")
 _MATCHINGS: tuple[Matching, ...] = ("projection", "attention")
 
 _SAMPLES_SEEN = 600_000
@@ -34,8 +34,10 @@ class Recipe:
             `kl`, divergence of classes, softened by `temperature`; `auto`, `kl` where the output
             is probabilities, else `mse`.
         labels: share of the loss that labels have, 0 to 1; 0: labels are not looked at.
-        combination: of several teachers: their `mean`, by `teacher_weights`; or `confidence`, each
-            sample by the inverse entropy of each teacher's classes.
+        combination: of several teachers: their `mean`, by `teacher_weights`; by `agreement`, the
+            mean by how seldom each seems to err from what all say, on plain samples and on further
+            views; or by `confidence`, each sample by the inverse entropy of each teacher's classes.
+            `auto`: agreement where three or more name classes and none has a weight, else mean.
         output_weights: of the loss, by output; 1 where not given.
         features: values within the student that are matched while it learns, and what the first
             teacher calls them; they count as much as the outputs, and are not judged.
@@ -52,7 +54,7 @@ class Recipe:
     loss: Loss = "auto"
     temperature: float = 2.0
     labels: float = 0.0
-    combination: Combination = "mean"
+    combination: Combination = "auto"
     teacher_weights: tuple[float, ...] = ()
     output_weights: Mapping[str, float] = field(default_factory=dict)
     features: Mapping[str, str] = field(default_factory=dict)

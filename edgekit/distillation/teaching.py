@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edgekit import native
 from edgekit.distillation.answers import Lessons, Question, Taught
-from edgekit.distillation.packing import Array, Packed, Stored
+from edgekit.distillation.packing import Array, Bucket, Packed, Stored
 from edgekit.distillation.panel import Answers, Panel
 from edgekit.errors import DataError
 
-_TRIED = 256
+_TRIED = 1024
 _TRIED_BYTES = 64 << 20
 _DISK_BYTES = 16 << 30
 _SHARE_OF_TIME = 0.2
@@ -33,12 +34,18 @@ def ask(question: Question) -> Lessons:
     """
     started = time.monotonic()
     panel = Panel(question)
-    few = {name: _first(one, _TRIED) for name, one in question.train.buckets[0].inputs.items()}
+    bucket = question.train.buckets[0]
+    chosen = _some(bucket)
+    few = {name: np.array(one.open()[chosen]) for name, one in bucket.inputs.items()}
     panel.meet(few)
     _check_room(panel, question, few)
     views = question.views.with_mirrored(
         question.views.count > 1 and panel.mirrored_alike(few, question.views)
     )
+    if views.count > 1:
+        numbers = bucket.numbers[chosen]
+        anew = {n: views.seen(n, few[n], numbers, np.ones(len(chosen), int)) for n in few}
+        panel.weigh(anew, anew=True)
     total = len(question.held) + views.count * len(question.train)
     done = 0
 
@@ -77,6 +84,7 @@ def ask(question: Question) -> Lessons:
         held=held,
         views=views,
         together=panel.together,
+        weights=panel.weights,
     )
 
 
@@ -138,6 +146,10 @@ def variance(files: Sequence[Stored]) -> float:
     return float(max(spread / max(elements, 1), 1e-6 * mean_square, 1e-12))
 
 
-def _first(stored: Stored, count: int) -> Array:
-    each = math.prod(stored.shape[1:]) * np.dtype(stored.dtype).itemsize
-    return np.array(stored.open()[: max(min(count, _TRIED_BYTES // max(each, 1)), 1)])
+def _some(bucket: Bucket) -> npt.NDArray[np.int64]:
+    """Return places of samples from all over a bucket, no more than fit into memory."""
+    each = max(
+        math.prod(one.shape[1:]) * np.dtype(one.dtype).itemsize for one in bucket.inputs.values()
+    )
+    count = max(min(_TRIED, _TRIED_BYTES // max(each, 1), len(bucket)), 1)
+    return np.linspace(0, len(bucket) - 1, count).astype(np.int64)

@@ -8,7 +8,7 @@ from edgekit.errors import UsageError
     ("given", "message"),
     [
         ({"loss": "ce"}, r"loss: unknown loss \(found 'ce', expected one of auto, mse, kl\)"),
-        ({"combination": "vote"}, "combination: unknown combination .*mean, confidence"),
+        ({"combination": "vote"}, "combination: unknown combination .*mean, agreement, confidence"),
         ({"labels": 1.5}, r"labels: out of range \(found 1.5, expected 0 to 1\)"),
         ({"epochs": -1}, "epochs: out of range .*at least 0"),
         ({"minutes": float("nan")}, "minutes: out of range"),

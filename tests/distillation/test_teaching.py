@@ -6,11 +6,13 @@ import pytest
 
 from edgekit import graph
 from edgekit.dataset import held_out
+from edgekit.distillation import agreement
 from edgekit.distillation.answers import Question, Teacher
 from edgekit.distillation.packing import pack
 from edgekit.distillation.recipe import Recipe
 from edgekit.distillation.teaching import ask
 from edgekit.distillation.views import views_of
+from edgekit.errors import UsageError
 
 
 @pytest.fixture
@@ -101,3 +103,53 @@ def test_probabilities_are_kept_as_logarithms(asked, make):
         "kl",
     )
     np.testing.assert_allclose(np.exp(answers(lessons)).sum(-1), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_agreement_tells_how_often_each_is_right(classes):
+    random, samples = np.random.default_rng(0), 4000
+    true = random.integers(0, classes, samples)
+    rates = np.array([0.95, 0.9, 0.85, 0.7])
+    said = [
+        np.where(
+            random.random(samples) < rate,
+            true,
+            (true + random.integers(1, classes, samples)) % classes,
+        )
+        for rate in rates
+    ]
+    np.testing.assert_allclose(agreement.shares_right(said, classes), rates, atol=0.02)
+    weights = agreement.weights_by([np.eye(classes)[one] for one in said])
+    np.testing.assert_allclose(weights, (1 / (1 - rates)) / (1 / (1 - rates)).sum(), atol=0.05)
+
+
+def test_teachers_that_all_agree_count_alike():
+    same = [np.eye(5)[np.arange(100) % 5]] * 3
+    np.testing.assert_allclose(agreement.weights_by(same), [1 / 3] * 3)
+
+
+def test_one_of_three_that_errs_counts_for_less(asked, make):
+    model, noisy = make(8, 0), make(8, 0)
+    head = noisy.ir.graph.initializers["w3"]
+    values = head.const_value.numpy()
+    head.const_value = ir.tensor(values[..., ::-1].copy(), name="w3")
+    lessons = asked([model, make(8, 0), noisy], augment=False)
+    found = answers(lessons)
+    [weights] = lessons.weights.values()
+    assert weights[0] == weights[1] > 2 * weights[2]
+    alone = [answers(asked([one], augment=False)) for one in (model, noisy)]
+    wanted = (weights[0] + weights[1]) * alone[0] + weights[2] * alone[1]
+    np.testing.assert_allclose(found, wanted, atol=0.05)
+    even = answers(asked([model, model, noisy], augment=False, combination="mean"))
+    np.testing.assert_allclose(even, (2 * alone[0] + alone[1]) / 3, atol=1e-4)
+
+
+def test_views_are_weighed_by_themselves(asked, make):
+    lessons = asked([make(8, seed) for seed in (0, 1, 2)])
+    assert set(lessons.weights) == {"logits, plain", "logits, seen anew"}
+    assert all(sum(w) == pytest.approx(1, abs=0.01) for w in lessons.weights.values())
+
+
+def test_agreement_needs_three_teachers(asked, make):
+    with pytest.raises(UsageError, match="found 2, expected 3 or more"):
+        asked([make(8, 0), make(8, 3)], combination="agreement")
