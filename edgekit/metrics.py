@@ -21,9 +21,9 @@ class Metric:
         unit: unit of the stored figure: `s`, `B`, `1/s`, `J`, `dB`, `pt` (percentage points of
             accuracy) or `` (a ratio or a share).
         better: which direction is an improvement.
-        estimator: how its interval is made: from a percentile of pooled samples and of each run,
-            from paired block differences, from one value a run, from the steady part of a sustained
-            run, exactly known, or from per-sample correctness.
+        estimator: how its interval is made: from the samples of each block, from paired
+            block differences, from one value a run, from the steady part of a sustained run,
+            exactly known, or from per-sample correctness.
         meaning: one line for people.
     """
 

@@ -1,8 +1,8 @@
 """Latency, memory and load time: figures from blocks of runs.
 
 The unit of inference is the block: its runs are fresh processes that live, and are disturbed,
-together, so a block gives one value (the mean over its two runs of a model). Blocks that the device
-disturbed are left out.
+together, so a block gives one value (the mean over its two runs of a model) or, for a percentile,
+one group of samples. Blocks that the device disturbed are left out.
 """
 
 from __future__ import annotations
