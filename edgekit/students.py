@@ -142,7 +142,11 @@ def distill(
             else:
                 start, derived = begun(str(student), keep_macs, learning)
             recipe = dataclasses.replace(recipe, minutes=minutes / rounds)
-            found = taught(start, teachers, samples, folder, recipe, progress=progress)
+            others = 60 * recipe.minutes * (rounds - 1)
+            spent = max(time.monotonic() - started - others, 0.0)
+            found = taught(
+                start, teachers, samples, folder, recipe, progress=progress, spent_s=spent
+            )
         else:
             whole, _record = apply(passes.Simplify(), job.model, context_of(job, samples))
             stretch = stretch_of(whole, replace)

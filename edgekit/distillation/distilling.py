@@ -60,6 +60,7 @@ def taught(
     *,
     progress: Progress,
     stretch: Stretch | None = None,
+    spent_s: float = 0.0,
 ) -> Result:
     """Train the weights of a student until it answers as its teachers do.
 
@@ -76,6 +77,7 @@ def taught(
         progress: called with (what is being done, done so far, in all).
         stretch: where the student differs from its one teacher: only what lies there is trained,
             on what the teacher's own stretch reads and makes.
+        spent_s: of the recipe's minutes, what has gone already.
 
     Raises:
         MissingExtraError: torch is not installed.
@@ -113,7 +115,7 @@ def taught(
         stretch,
         progress,
     )
-    spent = time.monotonic() - started
+    spent = spent_s + time.monotonic() - started
     learned = door.trained(
         Assignment(
             student=own.file,

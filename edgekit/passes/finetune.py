@@ -21,7 +21,7 @@ class Training:
 
     Attributes:
         epochs: how often all samples are seen; 0: as often as suits their number.
-        minutes: longest time; 0: no limit.
+        minutes: longest time of training; 0: no limit.
         learning_rate: largest one; 0: found by short trials.
         seed: of all that is drawn.
     """

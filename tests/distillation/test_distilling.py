@@ -1,11 +1,12 @@
 """All of it, through the native door."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from edgekit import graph
+from edgekit import graph, students
 from edgekit.cli.main import cli
 from edgekit.distillation import distilling
 from edgekit.distillation.recipe import Recipe
@@ -89,6 +90,25 @@ def test_a_student_is_pruned_and_trained_in_rounds(files, capsys):
     assert graph.costs(made, one).macs <= 0.4 * graph.costs(whole, one).macs
     assert "rounds: 2" in capsys.readouterr().err
     assert not (files / "out.onnx.training").exists()
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_the_time_allowed_is_that_of_pruning_too(files, monkeypatch, rounds):
+    """Of a minute a round 70 s went before the last one, beside those of the others."""
+    pytest.importorskip("torch")
+    asked, clock = [], iter([0.0, 70.0 + 60 * (rounds - 1), 0.0])
+    monkeypatch.setattr(students, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(students, "pruned", lambda *_: (graph.load(files / "student.onnx"), {}))
+
+    def taught(*_given, spent_s, **_named):
+        asked.append(spent_s)
+        raise ModelError("enough")
+
+    monkeypatch.setattr(students, "taught", taught)
+    options = ("--keep-macs", "0.5", "--minutes", f"{rounds}", "--rounds", f"{rounds}")
+    with pytest.raises(ModelError, match="enough"):
+        distil(files, *options, student="auto")
+    assert asked == [70.0]
 
 
 @pytest.mark.slow
