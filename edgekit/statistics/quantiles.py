@@ -10,6 +10,7 @@ import numpy as np
 from edgekit.statistics.means import Numbers
 
 _NO_SPREAD = 1e-9
+_LARGEST_LOG = 700.0
 _NODES, _LOGITS, _SPREADS, _KNOWN = 600, 12.0, 200, 24
 """How finely the scatter within groups, and the spread between them, are integrated over."""
 
@@ -157,12 +158,13 @@ def _random_effects_bounds(
 
     def bound(chance: float) -> float:
         reach = 10 * float(errors.max())
-        return math.exp(
+        found = float(
             optimize.brentq(
                 lambda at: special.ndtr((at - middles) / errors).mean() - chance,
                 middles.min() - reach,
                 middles.max() + reach,
             )
         )
+        return math.exp(found) if found < _LARGEST_LOG else math.inf
 
     return bound(1 - confidence), bound(confidence)

@@ -102,6 +102,12 @@ def test_grouped_bounds_are_ordered_and_scale_with_the_samples(groups, share, fa
     )
 
 
+def test_two_groups_that_are_worlds_apart_bound_nothing():
+    low, high = statistics.grouped_quantile_bounds([[1e-6] * 900, [1e3] * 900], 0.5, 0.95)
+    assert low < 1e-12
+    assert high > 1e12
+
+
 def test_few_groups_bound_nothing_however_they_agree():
     steady = [[0.001] * 100, [0.001] * 100]
     assert statistics.effective_samples(200, 2, 0.95) < statistics.least_samples(0.95, 0.95)
