@@ -72,9 +72,8 @@ def grouped_quantile_bounds(
     Samples of a group (runs of one block) lie nearer to each other than to others. Two bounds must
     hold, as each alone is too narrow in some case: one by ranks, for how often a limit is overrun
     varies between groups; and one that takes the logarithms of the groups' medians for normally
-    distributed, for few groups have not shown the slow ones yet. By simulation the quantile lies
-    above the upper bound in at most 5.5% of cases at 95%, whatever the spread between groups; a
-    t bound on the groups' own quantiles is exceeded in up to 42%.
+    distributed, for few groups have not shown the slow ones yet. tools/bench/gate_simulation.py
+    prints how often both together are wrong.
 
     Args:
         groups: at least 2, of samples > 0.

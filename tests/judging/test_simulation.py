@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from edgekit.measurement import Block
+
 TOOLS = Path(__file__).parents[2] / "tools/bench"
 
 
@@ -52,6 +54,19 @@ def test_five_percent_slower_is_found(spread, power):
     assert fails >= power
     assert passes == 0
     assert blocks <= 20
+
+
+def test_the_spread_of_blocks_is_told_from_that_of_their_processes(make):
+    random = np.random.default_rng(0)
+    blocks = []
+    for index in range(400):
+        level = 0.01 * np.exp(0.06 * random.standard_normal())
+        own = level * np.exp(0.02 * random.standard_normal(4))
+        roles = ("original", "candidate", "candidate", "original")
+        runs = tuple(make.run(r, s, noise=0.0) for r, s in zip(roles, own, strict=True))
+        blocks.append(Block(index=index, runs=runs))
+    between, within = rates.levels(blocks)
+    assert (between, within) == (pytest.approx(0.06, rel=0.15), pytest.approx(0.02, rel=0.15))
 
 
 def test_recorded_blocks_are_gated_by_windows(tmp_path):

@@ -11,7 +11,7 @@ itself. Windows are drawn in two ways: without order, and as neighbours in time.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,12 +59,25 @@ def main() -> None:
                     f" {drawn} | {rates.fails:.2%} | {rates.passes:.2%} | {rates.blocks:.1f} |"
                     f" {'holds' if claimed(kind, rates) else 'DOES NOT HOLD'}"
                 )
+        between, within = levels(blocks["same"])
+        print(
+            f"{file.stem} | level of a block | {4 * len(blocks['same'])} | {between:.2%} between "
+            f"blocks, {within:.2%} between the processes of one | | | | | |"
+        )
         floor = rates_of("same", blocks, _drawn(len(blocks["same"]), given.draws), most=4)
         print(
             f"{file.stem} | 4 blocks, below the floor | | | {floor.windows} | without order |"
             f" {floor.fails:.2%} | {floor.passes:.2%} | | "
             f"{'holds' if floor.fails == floor.passes == 0 else 'DOES NOT HOLD'}"
         )
+
+
+def levels(blocks: Sequence[Block]) -> tuple[float, float]:
+    """Return how much blocks differ, and how much the processes of a block do, as shares."""
+    logs = np.log([[np.median(run.samples) for run in block.runs] for block in blocks])
+    within = float(logs.var(axis=1, ddof=1).mean())
+    between = float(logs.mean(axis=1).var(ddof=1)) - within / logs.shape[1]
+    return max(between, 0.0) ** 0.5, within**0.5
 
 
 def claimed(kind: str, rates: Rates) -> bool:
