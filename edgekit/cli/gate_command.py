@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import rich_click as click
 
 from edgekit.cli import options
@@ -37,6 +39,7 @@ def command(
     from edgekit import report
     from edgekit.cli import terminal
     from edgekit.gating import gate
+    from edgekit.metrics import metric
 
     verdict = gate(measured, model=model, budgets=budgets, profile=profile, baseline=baseline)
     for name, render in (
@@ -47,5 +50,13 @@ def command(
         if name:
             terminal.write_text(name, render(verdict))
     terminal.console().print(report.console.verdict(verdict))
+    more = [
+        f"--budget '{check.budget.text}'"
+        for check in verdict.checks
+        if check.needed and metric(check.budget.metric).estimator in ("percentile", "runs")
+    ]
+    if more and Path(measured).is_file():
+        subject = (model or "MODEL", *(("--against", baseline) if baseline else ()))
+        terminal.next_command(" ".join(("edgekit profile", *subject, *more, "--json", measured)))
     terminal.tell_github(report.github.workflow_commands(verdict), report.markdown.verdict(verdict))
     return verdict.exit_code

@@ -84,6 +84,17 @@ def test_gate_annotates_a_run_of_github_actions(edgekit, tmp_path, make):
     assert summary.read_text().startswith("before\n# quantize: fail")
 
 
+def test_gate_tells_the_command_that_would_settle_it(edgekit, tmp_path, make):
+    recorded = make.measurement(blocks=make.blocks(2, samples=600))
+    (tmp_path / "few.json").write_text(json_document(recorded))
+    limits = ("--budget=latency.p95<=1s", "--budget=latency.mean<=11ms", "--budget=size<=1B")
+    few = edgekit("gate", "few.json", *limits)
+    more = "--budget 'latency.p95<=1s' --budget 'latency.mean<=11ms'"
+    assert f"next: edgekit profile MODEL {more} --json few.json\n" in few.err
+    clear = edgekit("gate", "few.json", "--budget=size<=1B")
+    assert (clear.code, "next:" in clear.err) == (1, False)
+
+
 def test_gate_says_nothing_to_github_elsewhere(edgekit, tmp_path, make, monkeypatch):
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
         monkeypatch.delenv(name, raising=False)
