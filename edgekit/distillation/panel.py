@@ -30,6 +30,7 @@ _ROUNDING = 1e-3
 _SMALLEST_PROBABILITY = 1e-7
 _MIRRORED_ALIKE = 0.8
 _IMAGE_RANK = 4
+_WEIGHED_AT_ONCE = 256
 
 
 class Panel:
@@ -72,7 +73,10 @@ class Panel:
                     remedy="choose mse",
                 )
         self._check_combination()
-        self.weigh(few, anew=False)
+        given = np.array([teacher.weight for teacher in self._teachers])
+        for name in self.kinds:
+            for anew in (False, True):
+                self._shares[name, anew] = given / given.sum()
 
     def _check_combination(self) -> None:
         chosen = self._recipe.combination
@@ -89,27 +93,38 @@ class Panel:
                 remedy="choose mean",
             )
 
-    def weigh(self, few: Mapping[str, Array], *, anew: bool) -> None:
-        """Learn from answers to some samples, plain or seen anew, what each teacher counts for."""
-        by_agreement = self._recipe.combination == "agreement" or (
-            self._recipe.combination == "auto"
-            and len(self._teachers) >= agreement.FEWEST
-            and not self._recipe.teacher_weights
-        )
-        given = np.array([teacher.weight for teacher in self._teachers])
-        found = [self._asked(at, few) for at in range(len(given))] if by_agreement else []
-        for name, kind in self.kinds.items():
-            shares = given
-            if by_agreement and kind != "values":
-                shares = given * agreement.weights_by([one[name] for one in found])
+    @property
+    def by_agreement(self) -> bool:
+        """Whether teachers count for as much as they seem to be right: see `weigh`."""
+        chosen = self._recipe.combination
+        free = not self._recipe.teacher_weights and len(self._teachers) >= agreement.FEWEST
+        return chosen == "agreement" or (chosen == "auto" and free)
+
+    def weigh(self, some: Mapping[str, Array], *, anew: bool) -> None:
+        """Learn from answers to samples, plain or seen anew, what each teacher counts for."""
+        count = len(next(iter(some.values())))
+        said: dict[str, list[Array]] = {n: [] for n, kind in self.kinds.items() if kind != "values"}
+        classes: dict[str, int] = {}
+        for place in range(len(self._teachers)):
+            parts: dict[str, list[Array]] = {name: [] for name in said}
+            for start in range(0, count, _WEIGHED_AT_ONCE):
+                end = start + _WEIGHED_AT_ONCE
+                found = self._asked(place, {name: each[start:end] for name, each in some.items()})
+                for name, part in parts.items():
+                    classes[name] = found[name].shape[-1]
+                    part.append(found[name].argmax(-1).ravel())
+            for name, part in parts.items():
+                said[name].append(np.concatenate(part))
+        for name, answers in said.items():
+            shares = self._shares[name, anew] * agreement.weights_by(answers, classes[name])
             self._shares[name, anew] = shares / shares.sum()
 
-    @property
-    def weights(self) -> dict[str, list[float]]:
-        """What each teacher counts for, by output and by how samples are seen."""
+    def weights(self, *, anew: bool) -> dict[str, list[float]]:
+        """Return what each teacher counts for, by output and by how samples are seen."""
         return {
-            f"{name}, {'seen anew' if anew else 'plain'}": shares.round(3).tolist()
-            for (name, anew), shares in self._shares.items()
+            f"{name}, {'seen anew' if further else 'plain'}": shares.round(3).tolist()
+            for (name, further), shares in self._shares.items()
+            if anew or not further
         }
 
     def answers(self, bucket: Bucket, views: Views, view: int) -> Iterator[Answers]:

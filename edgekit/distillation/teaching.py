@@ -17,7 +17,8 @@ from edgekit.distillation.packing import Array, Bucket, Packed, Stored
 from edgekit.distillation.panel import Answers, Panel
 from edgekit.errors import DataError
 
-_TRIED = 1024
+_TRIED = 256
+_WEIGHED = 1024
 _TRIED_BYTES = 64 << 20
 _DISK_BYTES = 16 << 30
 _SHARE_OF_TIME = 0.2
@@ -35,16 +36,18 @@ def ask(question: Question) -> Lessons:
     started = time.monotonic()
     panel = Panel(question)
     bucket = question.train.buckets[0]
-    chosen = _some(bucket)
-    few = {name: np.array(one.open()[chosen]) for name, one in bucket.inputs.items()}
+    few, _numbers = _some(bucket, _TRIED)
     panel.meet(few)
+    if panel.by_agreement:
+        panel.weigh(_some(bucket, _WEIGHED)[0], anew=False)
     _check_room(panel, question, few)
     views = question.views.with_mirrored(
         question.views.count > 1 and panel.mirrored_alike(few, question.views)
     )
-    if views.count > 1:
-        numbers = bucket.numbers[chosen]
-        anew = {n: views.seen(n, few[n], numbers, np.ones(len(chosen), int)) for n in few}
+    if panel.by_agreement and views.count > 1:
+        some, numbers = _some(bucket, _WEIGHED)
+        first = np.ones(len(numbers), np.int64)
+        anew = {name: views.seen(name, plain, numbers, first) for name, plain in some.items()}
         panel.weigh(anew, anew=True)
     total = len(question.held) + views.count * len(question.train)
     done = 0
@@ -84,7 +87,7 @@ def ask(question: Question) -> Lessons:
         held=held,
         views=views,
         together=panel.together,
-        weights=panel.weights,
+        weights=panel.weights(anew=views.count > 1),
     )
 
 
@@ -146,10 +149,12 @@ def variance(files: Sequence[Stored]) -> float:
     return float(max(spread / max(elements, 1), 1e-6 * mean_square, 1e-12))
 
 
-def _some(bucket: Bucket) -> npt.NDArray[np.int64]:
-    """Return places of samples from all over a bucket, no more than fit into memory."""
+def _some(bucket: Bucket, most: int) -> tuple[dict[str, Array], npt.NDArray[np.int64]]:
+    """Return samples from all over a bucket, as fit into memory, and their places in the data."""
     each = max(
         math.prod(one.shape[1:]) * np.dtype(one.dtype).itemsize for one in bucket.inputs.values()
     )
-    count = max(min(_TRIED, _TRIED_BYTES // max(each, 1), len(bucket)), 1)
-    return np.linspace(0, len(bucket) - 1, count).astype(np.int64)
+    count = max(min(most, _TRIED_BYTES // max(each, 1), len(bucket)), 1)
+    chosen = np.linspace(0, len(bucket) - 1, count).astype(np.int64)
+    feeds = {name: np.array(one.open()[chosen]) for name, one in bucket.inputs.items()}
+    return feeds, bucket.numbers[chosen]
