@@ -51,6 +51,8 @@ def weights_by(said: Sequence[npt.NDArray[np.int64]], classes: int) -> npt.NDArr
         said: by teacher: the class of each sample; some from all over are enough of many.
         classes: how many there are, at least 2.
     """
-    step = max(said[0].size // _MOST, 1)
-    errs = 1 - shares_right([one[::step] for one in said], classes)
+    some = [one[:: max(one.size // _MOST, 1)] for one in said]
+    number = some[0].size
+    # one more that is wrong and one that is right, lest few samples seem to show a perfect teacher
+    errs = (number * (1 - shares_right(some, classes)) + 1) / (number + 2)
     return np.asarray((1 / errs) / (1 / errs).sum(), np.float64)

@@ -6,7 +6,7 @@ same for all samples, by how often each teacher seems to be right, or by how sur
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -30,7 +30,6 @@ _ROUNDING = 1e-3
 _SMALLEST_PROBABILITY = 1e-7
 _MIRRORED_ALIKE = 0.8
 _IMAGE_RANK = 4
-_WEIGHED_AT_ONCE = 256
 
 
 class Panel:
@@ -100,23 +99,23 @@ class Panel:
         free = not self._recipe.teacher_weights and len(self._teachers) >= agreement.FEWEST
         return chosen == "agreement" or (chosen == "auto" and free)
 
-    def weigh(self, some: Mapping[str, Array], *, anew: bool) -> None:
+    def weigh(self, parts: Iterable[Mapping[str, Array]], *, anew: bool) -> None:
         """Learn from answers to samples, plain or seen anew, what each teacher counts for."""
-        count = len(next(iter(some.values())))
-        said: dict[str, list[Array]] = {n: [] for n, kind in self.kinds.items() if kind != "values"}
+        said: dict[str, list[list[Array]]] = {
+            name: [[] for _ in self._teachers]
+            for name, kind in self.kinds.items()
+            if kind != "values"
+        }
         classes: dict[str, int] = {}
-        for place in range(len(self._teachers)):
-            parts: dict[str, list[Array]] = {name: [] for name in said}
-            for start in range(0, count, _WEIGHED_AT_ONCE):
-                end = start + _WEIGHED_AT_ONCE
-                found = self._asked(place, {name: each[start:end] for name, each in some.items()})
-                for name, part in parts.items():
+        for feeds in parts:
+            for place in range(len(self._teachers)):
+                found = self._asked(place, feeds)
+                for name, answers in said.items():
                     classes[name] = found[name].shape[-1]
-                    part.append(found[name].argmax(-1).ravel())
-            for name, part in parts.items():
-                said[name].append(np.concatenate(part))
+                    answers[place].append(found[name].argmax(-1).ravel())
         for name, answers in said.items():
-            shares = self._shares[name, anew] * agreement.weights_by(answers, classes[name])
+            named = [np.concatenate(one) for one in answers]
+            shares = self._shares[name, anew] * agreement.weights_by(named, classes[name])
             self._shares[name, anew] = shares / shares.sum()
 
     def weights(self, *, anew: bool) -> dict[str, list[float]]:

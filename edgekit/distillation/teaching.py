@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edgekit import native
 from edgekit.distillation.answers import Lessons, Question, Taught
 from edgekit.distillation.packing import Array, Bucket, Packed, Stored
 from edgekit.distillation.panel import Answers, Panel
+from edgekit.distillation.views import Views
 from edgekit.errors import DataError
 
 _TRIED = 256
-_WEIGHED = 1024
+_WEIGHED = 2048
 _TRIED_BYTES = 64 << 20
 _DISK_BYTES = 16 << 30
 _SHARE_OF_TIME = 0.2
@@ -36,19 +36,16 @@ def ask(question: Question) -> Lessons:
     started = time.monotonic()
     panel = Panel(question)
     bucket = question.train.buckets[0]
-    few, _numbers = _some(bucket, _TRIED)
+    few = next(_some(bucket, _together(bucket), question.views, 0))
     panel.meet(few)
     if panel.by_agreement:
-        panel.weigh(_some(bucket, _WEIGHED)[0], anew=False)
+        panel.weigh(_some(bucket, _WEIGHED, question.views, 0), anew=False)
     _check_room(panel, question, few)
     views = question.views.with_mirrored(
         question.views.count > 1 and panel.mirrored_alike(few, question.views)
     )
     if panel.by_agreement and views.count > 1:
-        some, numbers = _some(bucket, _WEIGHED)
-        first = np.ones(len(numbers), np.int64)
-        anew = {name: views.seen(name, plain, numbers, first) for name, plain in some.items()}
-        panel.weigh(anew, anew=True)
+        panel.weigh(_some(bucket, _WEIGHED, views, 1), anew=True)
     total = len(question.held) + views.count * len(question.train)
     done = 0
 
@@ -149,12 +146,24 @@ def variance(files: Sequence[Stored]) -> float:
     return float(max(spread / max(elements, 1), 1e-6 * mean_square, 1e-12))
 
 
-def _some(bucket: Bucket, most: int) -> tuple[dict[str, Array], npt.NDArray[np.int64]]:
-    """Return samples from all over a bucket, as fit into memory, and their places in the data."""
+def _together(bucket: Bucket) -> int:
+    """Return how many samples are tried at once."""
     each = max(
         math.prod(one.shape[1:]) * np.dtype(one.dtype).itemsize for one in bucket.inputs.values()
     )
-    count = max(min(most, _TRIED_BYTES // max(each, 1), len(bucket)), 1)
-    chosen = np.linspace(0, len(bucket) - 1, count).astype(np.int64)
-    feeds = {name: np.array(one.open()[chosen]) for name, one in bucket.inputs.items()}
-    return feeds, bucket.numbers[chosen]
+    return max(min(_TRIED, _TRIED_BYTES // max(each, 1)), 1)
+
+
+def _some(bucket: Bucket, most: int, views: Views, view: int) -> Iterator[dict[str, Array]]:
+    """Yield samples from all over a bucket as a view shows them, in parts that fit into memory."""
+    together = _together(bucket)
+    chosen = np.linspace(0, len(bucket) - 1, min(most, len(bucket))).astype(np.int64)
+    for start in range(0, len(chosen), together):
+        places = chosen[start : start + together]
+        numbers = bucket.numbers[places]
+        yield {
+            name: views.seen(
+                name, np.array(one.open()[places]), numbers, np.full(len(places), view)
+            )
+            for name, one in bucket.inputs.items()
+        }
