@@ -9,7 +9,7 @@ from typing import Literal
 from edgekit.errors import UsageError
 
 Direction = Literal["lower", "higher"]
-Estimator = Literal["percentile", "paired", "runs", "steady", "exact", "proportion"]
+Estimator = Literal["percentile", "paired", "runs", "passes", "steady", "exact", "proportion"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +22,8 @@ class Metric:
             accuracy) or `` (a ratio or a share).
         better: which direction is an improvement.
         estimator: how its interval is made: from the samples of each block, from paired
-            block differences, from one value a run, from the steady part of a sustained run,
-            exactly known, or from per-sample correctness.
+            block differences, from one value a run, from passes of their own, from the steady part
+            of a sustained run, exactly known, or from per-sample correctness.
         meaning: one line for people.
     """
 
@@ -116,7 +116,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(name="load", unit="s", better="lower", estimator="runs", meaning="session creation"),
     Metric(
-        name="energy", unit="J", better="lower", estimator="runs", meaning="energy per inference"
+        name="energy", unit="J", better="lower", estimator="passes", meaning="energy per inference"
     ),
     Metric(
         name="accuracy",

@@ -29,8 +29,8 @@ def estimate(name: str, measurement: Measurement, *, confidence: float = 0.95) -
         return timing.ratio(measurement, name.split(".")[1], confidence)
     if of.estimator == "runs":
         return timing.of_runs(measurement, name, confidence)
-    if of.estimator == "steady":
-        return sustained.latency(measurement, confidence)
+    if of.estimator in _ELSEWHERE:
+        return _ELSEWHERE[of.estimator](measurement, confidence)
     if of.estimator == "proportion":
         return _SHARES[name](measurement, confidence)
     return _EXACT[name](measurement)
@@ -44,6 +44,10 @@ def _size_ratio(measurement: Measurement) -> Figure:
     return exactly(measurement.size_bytes / measurement.original_size_bytes, "bytes on disk")
 
 
+_ELSEWHERE: dict[str, Callable[[Measurement, float], Figure]] = {
+    "passes": timing.energy,
+    "steady": sustained.latency,
+}
 _SHARES: dict[str, Callable[[Measurement, float], Figure]] = {
     "accuracy": accuracy.mean,
     "accuracy.drop": accuracy.drop,

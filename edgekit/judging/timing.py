@@ -158,8 +158,6 @@ def ratio_of_blocks(blocks: Sequence[Block], statistic: str, confidence: float) 
 
 def of_runs(measurement: Measurement, name: str, confidence: float) -> Figure:
     """Bound the mean of a figure that each run has one of."""
-    if name == "energy":
-        return _energy(measurement, confidence)
     if not usable(measurement.blocks):
         return _nothing(measurement)
     return mean_of_blocks(measurement.blocks, name, confidence, batch=measurement.setup.batch)
@@ -170,7 +168,7 @@ def mean_of_blocks(blocks: Sequence[Block], name: str, confidence: float, *, bat
 
     Args:
         blocks: at least one of them usable.
-        name: of a metric that is estimated from runs, but `energy`.
+        name: of a metric that is estimated from runs.
         confidence: of each side.
         batch: samples in an inference.
     """
@@ -190,7 +188,7 @@ def mean_of_blocks(blocks: Sequence[Block], name: str, confidence: float, *, bat
     )
 
 
-def _energy(measurement: Measurement, confidence: float) -> Figure:
+def energy(measurement: Measurement, confidence: float) -> Figure:
     """Bound the energy of one inference from passes in fresh processes, J."""
     found = measurement.energy
     if found is None:

@@ -121,7 +121,7 @@ def _ruled(blocks: Sequence[Block], budget: Budget, batch: int) -> bool:
         figure = timing.ratio_of_blocks(blocks, statistic.split(".")[0], budget.confidence)
     elif estimator == "percentile":
         figure = timing.percentile_of_blocks(blocks, statistic, budget.confidence)
-    elif estimator == "runs" and budget.metric != "energy":
+    elif estimator == "runs":
         figure = timing.mean_of_blocks(blocks, budget.metric, budget.confidence, batch=batch)
         if figure.interval is None and not figure.needed:
             return True

@@ -15,7 +15,6 @@ from edgekit.statistics.quantiles import (
 )
 from edgekit.statistics.ratios import (
     DELTA,
-    LOOK_SHARE,
     LOOKS,
     look_confidence,
     paired_log_ratio,
@@ -25,7 +24,6 @@ from edgekit.statistics.ratios import (
 __all__ = [
     "DELTA",
     "LOOKS",
-    "LOOK_SHARE",
     "bootstrap_mean_bounds",
     "effective_samples",
     "grouped_quantile_bounds",
