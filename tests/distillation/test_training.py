@@ -10,10 +10,13 @@ import pytest
 
 pytest.importorskip("torch")
 
+import torch
+
 from edgekit import graph, native
 from edgekit.dataset import held_out
 from edgekit.distillation import checkpoint, training
 from edgekit.distillation.answers import Question, Teacher
+from edgekit.distillation.learner import Learner
 from edgekit.distillation.outcome import Assignment
 from edgekit.distillation.pace import scheduled
 from edgekit.distillation.packing import pack
@@ -21,6 +24,7 @@ from edgekit.distillation.recipe import Recipe
 from edgekit.distillation.teaching import ask
 from edgekit.distillation.trainable import trainable
 from edgekit.distillation.views import views_of
+from edgekit.interpreter.network import Network
 
 
 @pytest.fixture
@@ -81,6 +85,18 @@ def test_the_student_comes_nearer(assigned):
     assert learned.best < 0.7 * learned.start
     assert learned.best_alike > learned.start_alike
     assert learned.epochs == 6
+
+
+def test_kernels_lie_channels_last_while_they_learn_and_come_back_as_they_were(student):
+    learner = Learner(Network(student.ir), trainable(student))
+    kernel = learner.weights["w2"]
+    assert kernel.is_contiguous(memory_format=torch.channels_last)
+    found = learner.run({"x": torch.ones(3, 1, 16, 16)}, ["c2"])["c2"]
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    for name, kept in learner.kept().items():
+        wanted = student.ir.graph.initializers[name].const_value.numpy()
+        np.testing.assert_array_equal(kept, wanted)
+        assert kept.flags.c_contiguous
 
 
 def test_killed_anywhere_it_ends_at_the_same_weights(assigned, monkeypatch):
