@@ -93,7 +93,7 @@ def distill(
         features: values within the student that are matched while it learns, by name, and what the
             first teacher calls them; see `edgekit.distillation.recipe.Recipe`.
         features_by: `projection` or `attention`.
-        augment: images are shifted, and mirrored where that leaves the teachers' answers.
+        augment: images are mirrored, where that leaves the teachers' answers, and shifted.
         seed: of all that is drawn.
         shapes: shapes of inputs with dynamic axes.
         force: replace a file that exists.

@@ -30,6 +30,8 @@ _ROUNDING = 1e-3
 _SMALLEST_PROBABILITY = 1e-7
 _MIRRORED_ALIKE = 0.8
 _IMAGE_RANK = 4
+_HEARD = 1 / 3
+"""A teacher that seems to err more than three times as often as the best one is not asked."""
 
 
 class Panel:
@@ -74,8 +76,8 @@ class Panel:
         self._check_combination()
         given = np.array([teacher.weight for teacher in self._teachers])
         for name in self.kinds:
-            for anew in (False, True):
-                self._shares[name, anew] = given / given.sum()
+            for shifted in (False, True):
+                self._shares[name, shifted] = given / given.sum()
 
     def _check_combination(self) -> None:
         chosen = self._recipe.combination
@@ -99,8 +101,8 @@ class Panel:
         free = not self._recipe.teacher_weights and len(self._teachers) >= agreement.FEWEST
         return chosen == "agreement" or (chosen == "auto" and free)
 
-    def weigh(self, parts: Iterable[Mapping[str, Array]], *, anew: bool) -> None:
-        """Learn from answers to samples, plain or seen anew, what each teacher counts for."""
+    def weigh(self, parts: Iterable[Mapping[str, Array]], *, shifted: bool) -> None:
+        """Learn from answers to samples, shifted or not, what each teacher counts for."""
         said: dict[str, list[list[Array]]] = {
             name: [[] for _ in self._teachers]
             for name, kind in self.kinds.items()
@@ -115,15 +117,16 @@ class Panel:
                     answers[place].append(found[name].argmax(-1).ravel())
         for name, answers in said.items():
             named = [np.concatenate(one) for one in answers]
-            shares = self._shares[name, anew] * agreement.weights_by(named, classes[name])
-            self._shares[name, anew] = shares / shares.sum()
+            shares = self._shares[name, shifted] * agreement.weights_by(named, classes[name])
+            shares[shares < _HEARD * shares.max()] = 0
+            self._shares[name, shifted] = shares / shares.sum()
 
-    def weights(self, *, anew: bool) -> dict[str, list[float]]:
-        """Return what each teacher counts for, by output and by how samples are seen."""
+    def weights(self, *, shifted: bool) -> dict[str, list[float]]:
+        """Return what each teacher counts for, by output; for samples that are shifted, too."""
         return {
-            f"{name}, {'seen anew' if further else 'plain'}": shares.round(3).tolist()
+            f"{name}, {'shifted' if further else 'plain'}": shares.round(3).tolist()
             for (name, further), shares in self._shares.items()
-            if anew or not further
+            if shifted or not further
         }
 
     def answers(self, bucket: Bucket, views: Views, view: int) -> Iterator[Answers]:
@@ -138,20 +141,25 @@ class Panel:
                 )
                 for name, values in inputs.items()
             }
-            yield self.answer(feeds, anew=view > 0)
+            yield self.answer(feeds, shifted=view >= views.first_shifted)
 
-    def answer(self, feeds: Mapping[str, Array], *, anew: bool = False) -> Answers:
+    def answer(self, feeds: Mapping[str, Array], *, shifted: bool = False) -> Answers:
         """Return what the panel answers: classes as scores, in logarithms.
 
         Args:
             feeds: samples, by input.
-            anew: they are no plain view.
+            shifted: how samples are seen.
         """
-        found = [self._asked(place, feeds) for place in range(len(self._teachers))]
-        united = {
-            name: self._united(name, [one[name] for one in found], self._shares[name, anew])
-            for name in self.kinds
+        shares = {name: self._shares[name, shifted] for name in self.kinds}
+        heard = {place for each in shares.values() for place in np.flatnonzero(each).tolist()}
+        found = {
+            place: self._asked(place, feeds)
+            for place in sorted(heard | ({0} if self.features else set()))
         }
+        united = {}
+        for name, each in shares.items():
+            places = np.flatnonzero(each).tolist()
+            united[name] = self._united(name, [found[at][name] for at in places], each[places])
         return united | {name: self._seen(found[0][name]) for name in self.features}
 
     def mirrored_alike(self, few: Mapping[str, Array], views: Views) -> bool:

@@ -35,15 +35,16 @@ class Recipe:
             is probabilities, else `mse`.
         labels: share of the loss that labels have, 0 to 1; 0: labels are not looked at.
         combination: of several teachers: their `mean`, by `teacher_weights`; by `agreement`, the
-            mean by how seldom each seems to err from what all say, on plain samples and on further
-            views; or by `confidence`, each sample by the inverse entropy of each teacher's classes.
-            `auto`: agreement where three or more name classes and none has a weight, else mean.
+            mean by how seldom each seems to err from what all say, on plain samples and on shifted
+            ones, without those that err far more than the best; or by `confidence`, each sample by
+            the inverse entropy of each teacher's classes. `auto`: agreement where three or more
+            name classes and none has a weight, else mean.
         output_weights: of the loss, by output; 1 where not given.
         features: values within the student that are matched while it learns, and what the first
             teacher calls them; they count as much as the outputs, and are not judged.
         features_by: `projection`, the student's channels in a learnt linear mixture; `attention`,
             where in the image the squares of all channels are large.
-        augment: images are shifted, and mirrored where that leaves the teachers' answers.
+        augment: images are mirrored, where that leaves the teachers' answers, and shifted.
         seed: of all that is drawn.
     """
 

@@ -39,13 +39,11 @@ def ask(question: Question) -> Lessons:
     few = next(_some(bucket, _together(bucket), question.views, 0))
     panel.meet(few)
     if panel.by_agreement:
-        panel.weigh(_some(bucket, _WEIGHED, question.views, 0), anew=False)
+        panel.weigh(_some(bucket, _WEIGHED, question.views, 0), shifted=False)
     _check_room(panel, question, few)
     views = question.views.with_mirrored(
         question.views.count > 1 and panel.mirrored_alike(few, question.views)
     )
-    if panel.by_agreement and views.count > 1:
-        panel.weigh(_some(bucket, _WEIGHED, views, 1), anew=True)
     total = len(question.held) + views.count * len(question.train)
     done = 0
 
@@ -70,6 +68,8 @@ def ask(question: Question) -> Lessons:
         spent = (time.monotonic() - started) / 60
         if view and 0 < _SHARE_OF_TIME * question.recipe.minutes < spent * (view + 1) / view:
             break
+        if panel.by_agreement and view == views.first_shifted:
+            panel.weigh(_some(bucket, _WEIGHED, views, view), shifted=True)
         train.append(of(question.train, view, f"view{view}", [*outputs, *panel.features]))
     return Lessons(
         outputs={
@@ -84,7 +84,7 @@ def ask(question: Question) -> Lessons:
         held=held,
         views=views,
         together=panel.together,
-        weights=panel.weights(anew=views.count > 1),
+        weights=panel.weights(shifted=len(train) > views.first_shifted),
     )
 
 

@@ -1,8 +1,9 @@
-"""Images seen anew: shifted, and mirrored, the same way whenever the same view is asked for.
+"""Images seen anew: mirrored, and shifted, the same way whenever the same view is asked for.
 
-A view is a number; view 0 is the image as it is. What a view does to a sample depends on the seed
-and on the sample's place in the data alone, so a teacher can be asked about it beforehand, once,
-and training can go on from anywhere.
+A view is a number; view 0 is the image as it is. Where images may be mirrored, view 1 is the mirror
+image; all further views are shifted, and half of their images mirrored, too. What a view does to a
+sample depends on the seed and on the sample's place in the data alone, so a teacher can be asked
+about it beforehand, once, and training can go on from anywhere.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Views:
         image: the input that is an image; None when nothing is.
         rows, columns: its axes.
         count: views a sample has, the plain one among them.
-        mirrored: every other of them is mirrored, left to right.
+        mirrored: some of them are mirrored, left to right.
         samples: in all the data.
     """
 
@@ -60,6 +61,9 @@ class Views:
         down, right, flipped = (np.zeros(len(values), np.int64) for _ in range(3))
         for view in np.unique(views[views > 0]):
             of = views == view
+            if view < self.first_shifted:
+                flipped[of] = 1
+                continue
             drawn = _drawn(self.seed, int(view), self.samples)
             down[of] = _steps(drawn[0, numbers[of]], height)
             right[of] = _steps(drawn[1, numbers[of]], width)
@@ -70,6 +74,11 @@ class Views:
             columns = np.where(flipped[:, None] == 1, columns[:, ::-1], columns)
         values = np.take_along_axis(values, _spread(rows, self.rows, values.ndim), self.rows)
         return np.take_along_axis(values, _spread(columns, self.columns, values.ndim), self.columns)
+
+    @property
+    def first_shifted(self) -> int:
+        """The first view that moves what is in the image."""
+        return 2 if self.mirrored else 1
 
     def mirror(self, values: Array) -> Array:
         """Return images left to right."""

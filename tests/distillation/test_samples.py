@@ -66,17 +66,26 @@ def test_images_are_shifted_a_little_and_some_are_mirrored(tmp_path):
     [bucket] = packed.buckets
     values = np.array(bucket.inputs["x"].open())
     values[:] = np.arange(16)
-    seen = (
-        views_of(packed, 200, 2, seed=0)
-        .with_mirrored(True)
-        .seen("x", values, bucket.numbers, np.ones(200, int))
-    )
+    views = views_of(packed, 200, 3, seed=0).with_mirrored(True)
+    assert views.first_shifted == 2
+    seen = views.seen("x", values, bucket.numbers, np.full(200, 2))
     slopes = np.diff(seen[:, 0, 0], axis=-1)
     mirrored = slopes.sum(-1) < 0
     assert 60 < mirrored.sum() < 140
     assert (np.abs(slopes) <= 1).all()
     assert (np.abs(seen[~mirrored, 0, 0, 8] - 8) <= 1).all()
     assert len(np.unique(seen[~mirrored, 0, 0, 8])) == 3
+
+
+def test_the_mirror_image_comes_first_where_there_is_one(tmp_path):
+    packed = images(20, tmp_path)
+    [bucket] = packed.buckets
+    values, ones = np.array(bucket.inputs["x"].open()), np.ones(20, int)
+    views = views_of(packed, 20, 3, seed=0)
+    mirrored = views.with_mirrored(True).seen("x", values, bucket.numbers, ones)
+    np.testing.assert_array_equal(mirrored, values[..., ::-1])
+    assert views.first_shifted == 1
+    assert not np.array_equal(views.seen("x", values, bucket.numbers, ones), values)
 
 
 def test_what_is_no_image_has_one_view(tmp_path):
