@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from edgekit.distillation.stretches import Stretch, spliced
 from edgekit.errors import ModelError
 from edgekit.graph import Model
 from edgekit.job import Job
-from edgekit.pruning.schedule import polynomial
+from edgekit.passes.goals import Goals
 from edgekit.reference import is_reference
 
 AUTO, LOW_RANK = "auto", "low-rank"
@@ -51,13 +51,13 @@ def replaced(
 
 
 def begun(
-    student: str, keep_macs: float | None, learning: Learning
+    student: str, budget: Mapping[str, float], learning: Learning
 ) -> tuple[Model, dict[str, object]]:
     """Return the student before it learns, and what is to be told of how it was derived."""
     job, context = learning.job, context_of(learning.job, learning.data)
-    if student == LOW_RANK and keep_macs is not None:
+    if student == LOW_RANK:
         whole, _record = apply(passes.Simplify(), job.model, context)
-        made, count = low_rank(whole, keep_macs, job.running.shapes)
+        made, count = low_rank(whole, budget["keep_macs"], job.running.shapes)
         return made, {"layers made low-rank": count, **_kept(made, whole, job)}
     if is_reference(student) and not Path(student).exists():
         job.progress("exporting the student", 0, 0)
@@ -73,7 +73,7 @@ def begun(
 
 
 def pruned(
-    keep_macs: float, rounds: int, teachers: Sequence[Model], learning: Learning
+    budget: Mapping[str, float], rounds: int, teachers: Sequence[Model], learning: Learning
 ) -> tuple[Model, dict[str, object]]:
     """Return the pruned student before its last round, and what is to be told of it.
 
@@ -81,9 +81,11 @@ def pruned(
     """
     job, folder = learning.job, learning.folder
     recipe = dataclasses.replace(learning.recipe, minutes=learning.recipe.minutes / rounds)
+    running, measuring = job.running, job.device.name if job.device else None
     told = (
-        f"{graph.file_sha256(job.file)} {keep_macs} {rounds} {learning.data.source}"
-        f" {len(learning.data)}" + (f" {recipe}" if rounds > 1 else "")
+        f"{graph.file_sha256(job.file)} {budget} {rounds} {learning.data.source}"
+        f" {len(learning.data)} {running.target.name} {measuring} {running.threads}"
+        + (f" {recipe}" if rounds > 1 else "")
     )
     key, known = hashlib.sha256(told.encode()).hexdigest(), folder / "derived.key"
     if not known.is_file() or known.read_text(encoding="utf-8") != key:
@@ -92,15 +94,16 @@ def pruned(
         known.write_text(key, encoding="utf-8")
     context = context_of(job, learning.data)
     dense, _record = apply(passes.Simplify(), job.model, context)
-    model, whole = dense, graph.costs(dense, job.running.shapes).macs
-    for place, share in enumerate(polynomial(1.0, keep_macs, rounds + 1)[1:], 1):
+    goals = Goals(dense=dense, budget=budget, rounds=rounds, context=context)
+    model = dense
+    for place, limit in enumerate(goals.limits(), 1):
         small, trained = (folder / f"{what}{place}.onnx" for what in ("pruned", "trained"))
-        left = graph.costs(model, job.running.shapes).macs / max(whole, 1)
-        if share >= left:
-            continue
         if not small.is_file():
-            made, record = apply(passes.build("prune", {"keep_macs": share / left}), model, context)
-            if not record.changed and place == 1:
+            step = goals.step(limit, model)
+            if step is None:
+                continue
+            made, record = apply(step, model, context)
+            if not record.changed and model is dense:
                 why = f"`edgekit inspect {job.file} --groups` says why; name a student of your own"
                 raise ModelError("nothing of it can be pruned", where=job.model.name, remedy=why)
             graph.save(made, small)
@@ -112,7 +115,7 @@ def pruned(
             shutil.rmtree(own)
         if place < rounds:
             model = graph.load(trained)
-    return model, {"rounds": rounds, **_kept(model, dense, job)}
+    return model, {"rounds": rounds, **goals.kept(model)}
 
 
 def normalized(model: Model) -> bool:

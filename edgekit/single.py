@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,7 +24,7 @@ from edgekit.job import (
 from edgekit.passes import Pass, Progress
 from edgekit.placement import target_of
 from edgekit.pruning.criteria import BatchNormScale
-from edgekit.pruning.selection import check_share
+from edgekit.pruning.selection import limits_of
 from edgekit.runtimes import as_litert
 from edgekit.target import Target
 
@@ -182,7 +181,7 @@ def prune(
     step = passes.build(
         "prune",
         {
-            **_checked(given),
+            **limits_of(given),
             "ratios": dict(ratios or {}),
             "criterion": criterion,
             "granularity": granularity,
@@ -260,15 +259,3 @@ def _tflite(
         made = int8_form(job, calibration)
         copy_out(made.file, out)
     return made.record
-
-
-def _checked(given: Mapping[str, float | None]) -> dict[str, float]:
-    """Return what was given; 0 is no way to say that nothing was asked for here."""
-    found = {name: value for name, value in given.items() if value is not None}
-    for name, value in found.items():
-        option = f"--{name.removesuffix('_s').replace('_', '-')}"
-        if name != "max_latency_s":
-            check_share(value, where=option)
-        elif not 0 < value < math.inf:
-            raise UsageError("no possible latency", where=option, found=f"{value:g} s")
-    return found

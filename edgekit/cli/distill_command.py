@@ -30,6 +30,12 @@ from edgekit.cli import options
     help="Share of multiply-adds that auto or low-rank keeps.",
 )
 @click.option(
+    "--keep-params", type=float, metavar="SHARE", help="Share of parameters that auto keeps."
+)
+@click.option(
+    "--max-latency", metavar="TIME", help="Latency that auto is to reach on the device, e.g. 8ms."
+)
+@click.option(
     "--rounds", type=int, default=1, metavar="N", help="Prune auto in several, training after each."
 )
 @click.option(
@@ -76,6 +82,13 @@ from edgekit.cli import options
     help="Of a teacher in the mean; one a teacher, in their order.",
 )
 @click.option(
+    "--output-weight",
+    "output_weights",
+    multiple=True,
+    metavar="OUTPUT=W",
+    help="What an output counts for in the loss; 1 where not given. Repeatable.",
+)
+@click.option(
     "--feature",
     "features",
     multiple=True,
@@ -91,6 +104,10 @@ from edgekit.cli import options
 )
 @click.option("--no-augment", is_flag=True, help="Show images as they are only.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn.")
+@options.target
+@options.device
+@options.inventory
+@options.threads
 @options.shapes
 @options.output_file
 @options.force
@@ -99,11 +116,18 @@ def command(
     teachers: tuple[str, ...],
     student: str | None,
     keep_macs: float | None,
+    keep_params: float | None,
+    max_latency: str | None,
     rounds: int,
     replace: str | None,
     data: str | None,
+    output_weights: tuple[str, ...],
     features: tuple[str, ...],
     no_augment: bool,
+    target: str | None,
+    device: str | None,
+    inventory: str | None,
+    threads: int,
     shapes: tuple[str, ...],
     output: str | None,
     force: bool,
@@ -123,12 +147,21 @@ def command(
             teachers,
             student=options.required(student, "--student"),
             keep_macs=keep_macs,
+            keep_params=keep_params,
+            max_latency_s=options.read_seconds(max_latency, "--max-latency")
+            if max_latency is not None
+            else None,
             rounds=rounds,
             replace=replace,
             data=options.required(data, "--data"),
             out=written,
+            output_weights=options.read_numbers(output_weights, "--output-weight", "boxes=2"),
             features={one.partition("=")[0]: one.partition("=")[2] or one for one in features},
             augment=not no_augment,
+            target=target,
+            device=device,
+            inventory=inventory,
+            threads=threads,
             shapes=options.read_shapes(shapes),
             force=force,
             progress=report,

@@ -103,27 +103,27 @@ def read_shapes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def read_ratios(texts: tuple[str, ...]) -> dict[str, float]:
-    """Read `--ratio LAYER=0.3` options; a later one for the same layer wins.
+def read_numbers(texts: tuple[str, ...], option: str, example: str) -> dict[str, float]:
+    """Read options of the form NAME=NUMBER; a later one for the same name wins.
 
     Raises:
-        UsageError: one of them is not LAYER=SHARE.
+        UsageError: one of them is of another form.
     """
-    ratios: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for text in texts:
-        layer, _, share = text.rpartition("=")
+        name, _, number = text.rpartition("=")
         try:
-            ratios[layer] = float(share)
+            numbers[name] = float(number)
         except ValueError:
-            layer = ""
-        if not layer:
+            name = ""
+        if not name:
             raise UsageError(
-                "cannot read the share",
-                where="--ratio",
+                "cannot read the number",
+                where=option,
                 found=repr(text),
-                expected="LAYER=SHARE, e.g. 'layer1.*=0.3'",
+                expected=f"NAME=NUMBER, e.g. {example}",
             )
-    return ratios
+    return numbers
 
 
 def read_seconds(text: str, option: str) -> float:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from edgekit.candidate import Skip
 from edgekit.dataset import Dataset
+from edgekit.errors import UsageError
 from edgekit.graph import Model
 from edgekit.measurement import Interval
 from edgekit.target import Target
@@ -56,6 +57,22 @@ class Context:
     progress: Progress = lambda _what, _done, _total: None
     original: Model | None = None
     measured_on: dict[str, Any] = field(default_factory=dict)
+
+    def seconds_of(self, models: Sequence[Model], effort: Effort) -> list[float]:
+        """Return the latencies of models on the device.
+
+        Raises:
+            UsageError: there is none.
+        """
+        found = self.latencies_of(models, effort)
+        if found is None:
+            raise UsageError(
+                "a latency can only be reached where it is measured",
+                where="--max-latency",
+                found=f"no device of target {self.target.name}",
+                remedy="use --keep-macs, or name a device with --device",
+            )
+        return [one.value for one in found]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

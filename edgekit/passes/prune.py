@@ -18,7 +18,7 @@ from edgekit.passes.rounds import State
 from edgekit.passes.shrinking import Shrinking
 from edgekit.pruning import criteria
 from edgekit.pruning.coupling import Coupling
-from edgekit.pruning.selection import check_share
+from edgekit.pruning.selection import check_limit, check_share, only_budget
 
 _BUDGETS = ("keep_macs", "keep_params", "max_latency_s", "ratios")
 _GRANULARITIES = ("mixed", "channels", "heads", "blocks")
@@ -66,16 +66,9 @@ class Prune:
     reconstruct: bool = True
 
     def __post_init__(self) -> None:
-        said = [name for name in _BUDGETS if getattr(self, name)]
-        if len(said) != 1:
-            raise UsageError(
-                "how much is to go must be said in one way",
-                where="prune",
-                found=" and ".join(said) or "none",
-                expected=f"one of {', '.join(_BUDGETS)}",
-            )
-        for name in {"keep_macs", "keep_params"}.intersection(said):
-            check_share(getattr(self, name), where=f"prune.{name}")
+        said = only_budget({name: getattr(self, name) for name in _BUDGETS}, where="prune")
+        if said != "ratios":
+            check_limit(said, getattr(self, said), where=f"prune.{said}")
         for layer, share in self.ratios.items():
             check_share(share, where=f"prune.ratios: {layer}")
         criteria.find(self.criterion)
@@ -94,12 +87,9 @@ class Prune:
                 found="ratios, which are cut at once" if self.ratios else f"rounds {self.rounds}",
                 expected="2 rounds or more, and a budget of the whole model",
             )
-        if self.max_latency_s < 0 or self.rounds < 0:
+        if self.rounds < 0:
             raise UsageError(
-                "out of range",
-                where="prune",
-                found=f"max_latency_s {self.max_latency_s:g}, rounds {self.rounds}",
-                expected="a latency above 0, and no negative rounds",
+                "out of range", where="prune.rounds", found=str(self.rounds), expected="0 or more"
             )
 
     def apply(self, model: Model, context: Context) -> Outcome:

@@ -218,15 +218,7 @@ class Shrinking:
     def _seconds(self, models: Sequence[Model], effort: Effort = "screen") -> list[float]:
         """Return the latencies of models on the device."""
         self.context.progress("measuring what is slow", 0, 0)
-        found = self.context.latencies_of(models, effort)
-        if found is None:
-            raise UsageError(
-                "a latency can only be reached where it is measured",
-                where="--max-latency",
-                found=f"no device of target {self.context.target.name}",
-                remedy="use --keep-macs, or name a device with --device",
-            )
-        return [one.value for one in found]
+        return self.context.seconds_of(models, effort)
 
     def _timed(self, dense: Model, state: State) -> State:
         """Return the state with its latency, where there is a device and a choice to make."""

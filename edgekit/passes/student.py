@@ -10,19 +10,19 @@ from edgekit.graph import Model
 from edgekit.interpreter.extra import require_torch
 from edgekit.passes.contract import Context, Outcome
 from edgekit.passes.finetune import Training, learnt
-from edgekit.passes.prune import Prune
-from edgekit.pruning.schedule import polynomial
-from edgekit.pruning.selection import check_share
+from edgekit.passes.goals import Goals
+from edgekit.pruning.selection import LATENCY, check_limit, only_budget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Student(Training):
     """Prune to a budget, then train what is left by distillation from the model before.
 
-    Needs the extra `train`.
+    Needs the extra `train`. Exactly one of the first three says how much stays.
 
     Attributes:
-        keep_macs: share of the multiply-adds that stays, between 0 and 1.
+        keep_macs, keep_params: share that stays, between 0 and 1.
+        max_latency_s: latency to reach on the device.
         rounds: in which that is reached, by ever less, with training after each; each lasts as
             long as `epochs` say, and an equal part of `minutes`.
     """
@@ -30,14 +30,22 @@ class Student(Training):
     name: ClassVar[str] = "student"
     tolerance: ClassVar[float | None] = None
 
-    keep_macs: float = 0.25
+    keep_macs: float = 0.0
+    keep_params: float = 0.0
+    max_latency_s: float = 0.0
     rounds: int = 1
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
             raise UsageError("out of range", where="student.rounds", found=str(self.rounds))
-        check_share(self.keep_macs, where="student.keep_macs")
+        for name, limit in self._budget().items():
+            check_limit(name, limit, where=f"student.{name}")
         self.recipe()
+
+    def _budget(self) -> dict[str, float]:
+        given = {name: getattr(self, name) for name in ("keep_macs", "keep_params", LATENCY)}
+        said = only_budget(given, where="student")
+        return {said: given[said]}
 
     def apply(self, model: Model, context: Context) -> Outcome:
         """Return the student; facts hold what went, and how near it came.
@@ -49,19 +57,20 @@ class Student(Training):
         """
         require_torch("step student")
         recipe = replace(self.recipe(), minutes=self.minutes / self.rounds)
-        made, left = Outcome(model=model, changed=False), 1.0
-        for share in polynomial(1.0, self.keep_macs, self.rounds + 1)[1:]:
-            if share >= left:
+        goals = Goals(dense=model, budget=self._budget(), rounds=self.rounds, context=context)
+        made = Outcome(model=model, changed=False)
+        for limit in goals.limits():
+            step = goals.step(limit, made.model)
+            if step is None:
                 continue
-            pruned = Prune(keep_macs=share / left).apply(made.model, context)
+            pruned = step.apply(made.model, context)
             if not pruned.changed:
                 return made if made.changed else pruned
-            left *= pruned.facts["multiply-adds kept"]
             found = learnt(pruned.model, [model], context, recipe)
             made = replace(
                 found,
                 changed=True,
                 skipped=(*pruned.skipped, *found.skipped),
-                facts={**pruned.facts, **found.facts, "multiply-adds kept": round(left, 4)},
+                facts={**pruned.facts, **found.facts, **goals.kept(found.model)},
             )
         return made

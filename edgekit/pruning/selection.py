@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
 from edgekit.errors import UsageError
 from edgekit.pruning.coupling import ChannelGroup, Coupling
+
+LATENCY = "max_latency_s"
+"""The budget that is no share of what the model has."""
 
 
 def made_by(coupling: Coupling, pattern: str, *, where: str) -> tuple[ChannelGroup, ...]:
@@ -77,6 +81,52 @@ def check_share(share: float, *, where: str) -> None:
             found=f"{share:g}",
             expected="more than 0 and less than 1",
         )
+
+
+def check_limit(name: str, limit: float, *, where: str) -> None:
+    """Raise a UsageError unless a budget, `keep_macs` or `max_latency_s` say, can be meant."""
+    if name != LATENCY:
+        check_share(limit, where=where)
+    elif not 0 < limit < math.inf:
+        raise UsageError("no possible latency", where=where, found=f"{limit:g} s")
+
+
+def limits_of(options: Mapping[str, float | None]) -> dict[str, float]:
+    """Return the budgets that options of a command gave; 0 is no way to ask for nothing.
+
+    Raises:
+        UsageError: one of them is out of range.
+    """
+    found = {name: limit for name, limit in options.items() if limit is not None}
+    for name, limit in found.items():
+        check_limit(name, limit, where=option_of(name))
+    return found
+
+
+def option_of(budget: str) -> str:
+    """Return how a budget is called on the command line: `--max-latency` of `max_latency_s`."""
+    return "--" + budget.removesuffix("_s").replace("_", "-")
+
+
+def only_budget(given: Mapping[str, object], *, where: str) -> str:
+    """Return the name of the one budget that is given.
+
+    Args:
+        given: by name; what is 0 or empty is not given.
+        where: for the message.
+
+    Raises:
+        UsageError: none is given, or several are.
+    """
+    said = [name for name, value in given.items() if value]
+    if len(said) != 1:
+        raise UsageError(
+            "how much is to go must be said in one way",
+            where=where,
+            found=" and ".join(said) or "none",
+            expected=f"one of {', '.join(given)}",
+        )
+    return said[0]
 
 
 def makers(coupling: Coupling, group: ChannelGroup) -> tuple[str, ...]:

@@ -6,12 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edgekit import graph, students
+from edgekit import applying, graph, students, units
 from edgekit.cli.main import cli
 from edgekit.distillation import distilling
 from edgekit.distillation.recipe import Recipe
 from edgekit.errors import EdgekitError, MissingExtraError, ModelError
 from edgekit.interpreter import extra
+from edgekit.measurement import Interval
 
 
 @pytest.fixture
@@ -80,6 +81,33 @@ def test_layers_of_the_teacher_are_split_and_trained(files, capsys):
     assert "layers made low-rank: 1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("what", ["parameters", "latency"])
+def test_a_student_is_derived_to_other_budgets(files, monkeypatch, capsys, what):
+    """A device on which a multiply-add takes a nanosecond."""
+    pytest.importorskip("torch")
+    one = {"x": (1, 1, 16, 16)}
+
+    def latencies(_asking, models, _effort):
+        found = [graph.costs(model, one).macs * 1e-9 for model in models]
+        return [Interval(low=s, value=s, high=s, confidence=0.95) for s in found]
+
+    monkeypatch.setattr(applying.Latencies, "__call__", latencies)
+    whole = graph.costs(graph.load(files / "teacher.onnx"), one)
+    limit = ["--keep-params", "0.6"]
+    if what == "latency":
+        limit = ["--max-latency", f"{0.6 * whole.macs:.0f}ns"]
+    more = [*limit, "--epochs", "1", "--learning-rate", "1e-4"]
+    assert distil(files, *more, student="auto") in {0, 3}
+    made = graph.costs(graph.load(files / "out.onnx"), one)
+    told = capsys.readouterr().err
+    if what == "latency":
+        assert made.macs <= 0.6 * whole.macs
+        assert f"latency reached, us: {made.macs / 1e3:.1f}" in told
+    else:
+        assert made.parameters <= 0.6 * whole.parameters
+        assert f"parameters kept: {units.percent(made.parameters / whole.parameters)}" in told
+
+
 @pytest.mark.slow
 def test_a_student_is_pruned_and_trained_in_rounds(files, capsys):
     pytest.importorskip("torch")
@@ -133,8 +161,26 @@ def test_a_call_that_makes_no_sense_is_one_line(files, make, monkeypatch):
     for more, given, message in (
         ([], {"student": "other.onnx"}, "teacher and student have different outputs"),
         ([], {"data": "empty.npz"}, "holds no samples"),
-        (["--keep-macs", "0.5"], {}, "goes with --student auto or low-rank, and with those alone"),
-        ([], {"student": "auto"}, "say how much a derived student keeps"),
+        (
+            ["--keep-macs", "0.5"],
+            {},
+            "found --keep-macs 0.5, expected no budget",
+        ),
+        (
+            [],
+            {"student": "auto"},
+            "no budget, expected --keep-macs or --keep-params or --max",
+        ),
+        (
+            ["--keep-macs", "0.5", "--max-latency", "8ms"],
+            {"student": "auto"},
+            "found --keep-macs 0.5 and --max-latency 0.008, expected",
+        ),
+        (["--keep-params", "0.5"], {"student": "low-rank"}, "--student low-rank: .*--keep-params"),
+        (["--keep-params", "2"], {"student": "auto"}, "--keep-params: the share is out of range"),
+        (["--max-latency", "-1ms"], {"student": "auto"}, "--max-latency: no possible latency"),
+        (["--output-weight", "boxes=2"], {}, "the student has no float output 'boxes'"),
+        (["--output-weight", "logits"], {}, "--output-weight: cannot read the number"),
         (["--rounds", "2"], {}, "--rounds: goes with a whole student that is auto"),
         (
             ["--replace", "conv2..relu2"],

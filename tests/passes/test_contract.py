@@ -34,7 +34,7 @@ def kind(request):
 
 def example(kind):
     """A pass as its name alone builds it, but for one that must be told how much goes."""
-    return kind(keep_macs=0.8) if kind is passes.Prune else kind()
+    return kind(keep_macs=0.8) if kind in {passes.Prune, passes.Student} else kind()
 
 
 @pytest.mark.parametrize("name", ["x86", "arm-cpu", "jetson"])
@@ -104,13 +104,17 @@ def test_wrong_parameters_are_named(params, message):
         ({"ratios": {"conv1": True}}, r"prune.ratios: a parameter of the wrong type"),
         ({"ratios": {"conv1": 0.5}}, r"prune: how much .*found keep_macs and ratios"),
         ({"keep_macs": 1.5}, r"prune.keep_macs: the share is out of range"),
+        (
+            {"keep_macs": 0, "max_latency_s": -1.0},
+            r"prune.max_latency_s: no possible latency \(found -1 s",
+        ),
         ({"keep_macs": 0}, r"prune: how much is to go .*found none"),
         ({"criterion": "obss"}, r"unknown criterion 'obss'; did you mean 'obs'\?"),
         (
             {"granularity": "head"},
             r"prune.granularity: .*'head'.*one of mixed, channels, heads, blocks",
         ),
-        ({"rounds": -1}, r"prune: out of range .*rounds -1"),
+        ({"rounds": -1}, r"prune.rounds: out of range .*found -1"),
         ({"schedule": "polynomial"}, r"prune.schedule: a polynomial .*found rounds 0.*2 rounds"),
         (
             {"schedule": "polynomial", "rounds": 3, "keep_macs": 0.0, "ratios": {"conv1": 0.5}},

@@ -76,4 +76,4 @@ def test_a_student_is_pruned_in_rounds_and_learns_after_each(model, context):
     assert outcome.facts["multiply-adds kept"] == pytest.approx(after.macs / before.macs, abs=1e-3)
     assert after.macs <= 0.5 * before.macs
     with pytest.raises(UsageError, match=r"student.rounds: out of range"):
-        passes.Student(rounds=0)
+        passes.Student(keep_macs=0.5, rounds=0)
