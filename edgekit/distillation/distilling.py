@@ -134,7 +134,7 @@ def taught(
     )
     better = bool(learned.weights)
     model = with_weights(student, _typed(student, learned.weights)) if better else student
-    facts = {"teachers": len(teachers), **_facts(learned, parts)}
+    facts = {"teachers": len(teachers), **_facts(learned, parts, [t.name for t in teachers])}
     if stretch is not None:
         save(model, folder / "learnt.onnx")
         for when, file in ((" at the start", own.file), ("", folder / "learnt.onnx")):
@@ -269,7 +269,7 @@ def _typed(student: Model, weights: Mapping[str, Array]) -> dict[str, Array]:
     }
 
 
-def _facts(learned: Learned, parts: Read) -> dict[str, Any]:
+def _facts(learned: Learned, parts: Read, teachers: Sequence[str]) -> dict[str, Any]:
     lessons = parts.lessons
     found: dict[str, Any] = {
         "learnt by": ", ".join(f"{one.loss} of {name}" for name, one in lessons.outputs.items()),
@@ -284,8 +284,11 @@ def _facts(learned: Learned, parts: Read) -> dict[str, Any]:
         "held-out distance": round(learned.best, 6),
         "rolled back": not learned.weights,
     }
-    if any(len(shares) > 1 for shares in lessons.weights.values()):
-        found["teachers' weights"] = dict(lessons.weights)
+    for answers, shares in lessons.weights.items() if len(teachers) > 1 else ():
+        found[f"teachers' weights for {answers}"] = [
+            f"{share:g} {name}" if share else f"{name} not asked"
+            for name, share in zip(teachers, shares, strict=True)
+        ]
     if learned.start_alike is not None and learned.best_alike is not None:
         found["equal held-out answers at the start"] = round(learned.start_alike, 4)
         found["equal held-out answers"] = round(learned.best_alike, 4)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from edgekit import applying, graph, students, units
@@ -137,6 +138,21 @@ def test_the_time_allowed_is_that_of_pruning_too(files, monkeypatch, rounds):
     with pytest.raises(ModelError, match="enough"):
         distil(files, *options, student="auto")
     assert asked == [70.0]
+
+
+def test_what_each_teacher_counts_for_is_said(files, teacher, capsys):
+    pytest.importorskip("torch")
+    noisy = graph.load(files / "teacher.onnx")
+    head = noisy.ir.graph.initializers["w3"]
+    head.const_value = ir.tensor(head.const_value.numpy()[..., ::-1].copy(), name="w3")
+    graph.save(teacher, files / "same.onnx")
+    graph.save(noisy, files / "noisy.onnx")
+    more = [word for name in ("same", "noisy") for word in ("--teacher", f"{files}/{name}.onnx")]
+    distil(files, *more, "--epochs", "1", "--learning-rate", "3e-3", "--no-augment")
+    assert (
+        "teachers' weights for logits, plain: 0.5 teacher.onnx, 0.5 same.onnx, noisy.onnx not asked"
+        in " ".join(capsys.readouterr().err.split())
+    )
 
 
 @pytest.mark.slow
