@@ -195,6 +195,7 @@ def test_a_call_that_makes_no_sense_is_one_line(files, make, monkeypatch):
         (["--keep-params", "0.5"], {"student": "low-rank"}, "--student low-rank: .*--keep-params"),
         (["--keep-params", "2"], {"student": "auto"}, "--keep-params: the share is out of range"),
         (["--max-latency", "-1ms"], {"student": "auto"}, "--max-latency: no possible latency"),
+        (["--device", "nowhere"], {}, "unknown device 'nowhere'"),
         (["--output-weight", "boxes=2"], {}, "the student has no float output 'boxes'"),
         (["--output-weight", "logits"], {}, "--output-weight: cannot read the number"),
         (["--rounds", "2"], {}, "--rounds: goes with a whole student that is auto"),
