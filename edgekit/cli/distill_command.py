@@ -167,4 +167,5 @@ def command(
             progress=report,
             **recipe,
         )
-    return terminal.show_learnt(record, teachers[0], written)
+    alike = options.measured_by(device, inventory, threads=threads)
+    return terminal.show_learnt(record, teachers[0], written, alike)

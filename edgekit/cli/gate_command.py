@@ -40,6 +40,7 @@ def command(
     from edgekit.cli import terminal
     from edgekit.gating import gate
     from edgekit.metrics import metric
+    from edgekit.result import read_measurement
 
     verdict = gate(measured, model=model, budgets=budgets, profile=profile, baseline=baseline)
     for name, render in (
@@ -57,6 +58,13 @@ def command(
     ]
     if more and Path(measured).is_file():
         subject = (model or "MODEL", *(("--against", baseline) if baseline else ()))
-        terminal.next_command(" ".join(("edgekit profile", *subject, *more, "--json", measured)))
+        setup = read_measurement(Path(measured)).setup
+        alike = options.measured_by(
+            None if setup.device == "local" else setup.device,
+            threads=setup.threads,
+            batch=setup.batch,
+        )
+        line = " ".join(("edgekit profile", *subject)) + alike
+        terminal.next_command(" ".join((line, *more, "--json", measured)))
     terminal.tell_github(report.github.workflow_commands(verdict), report.markdown.verdict(verdict))
     return verdict.exit_code

@@ -86,7 +86,11 @@ def command(
         terminal.write_text(html_file, measured_page.render(measured.measurement))
     terminal.console().print(console.profile(measured))
     if not json_file:
-        terminal.next_command(f"edgekit profile {model} --json measured.json")
+        alike = options.measured_by(
+            devices[0] if devices else None, inventory, threads=threads, batch=batch
+        )
+        against = f" --against {against}" if against else ""
+        terminal.next_command(f"edgekit profile {model}{against}{alike} --json measured.json")
     else:
         limits = " ".join(f"--budget '{budget}'" for budget in budgets or ["latency.p95<=...ms"])
         terminal.next_command(f"edgekit gate {json_file} {limits}")

@@ -111,4 +111,5 @@ def command(
             force=force,
             progress=report,
         )
-    return terminal.show_record(record, model, written)
+    alike = options.measured_by(device, inventory, threads=threads, batch=batch)
+    return terminal.show_record(record, model, written, alike)

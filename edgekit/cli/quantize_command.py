@@ -64,4 +64,5 @@ def command(
         from edgekit.report.explained import listing
 
         terminal.console().print(listing(record))
-    return terminal.show_record(record, model, written)
+    alike = options.measured_by(device, inventory, threads=threads, batch=batch)
+    return terminal.show_record(record, model, written, alike)

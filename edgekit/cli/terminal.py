@@ -129,24 +129,38 @@ def show_result(result: Result, json_file: str | None) -> int:
     return result.exit_code
 
 
-def show_learnt(record: StepRecord, teacher: str, written: str) -> int:
-    """Print what a student has learnt, and return the exit code: 3 where that was nothing."""
+def show_learnt(record: StepRecord, teacher: str, written: str, alike: str) -> int:
+    """Print what a student has learnt, and return the exit code: 3 where that was nothing.
+
+    Args:
+        record: of the step.
+        teacher: the first one's file.
+        written: the student's.
+        alike: as of `show_record`.
+    """
     from edgekit.report import console as rendering
 
     console().print(rendering.record(record))
     if not record.changed:
         say(f"rolled back: held-out answers came no nearer; {escape(written)} is as it began")
-    next_command(f"edgekit profile {written} --against {teacher}")
+    next_command(f"edgekit profile {written} --against {teacher}{alike}")
     return 0 if record.changed else 3
 
 
-def show_record(record: StepRecord, model: str, written: str) -> int:
-    """Print what one step did to `model`, and what comes next, and return the exit code."""
+def show_record(record: StepRecord, model: str, written: str, alike: str) -> int:
+    """Print what one step did to `model`, and what comes next, and return the exit code.
+
+    Args:
+        record: of the step.
+        model: its file before.
+        written: its file after.
+        alike: what makes the next command measure alike; see `options.measured_by`.
+    """
     from edgekit.report import console as rendering
 
     console().print(rendering.record(record))
     next_command(
-        f"edgekit profile {written} --against {model}"
+        f"edgekit profile {written} --against {model}{alike}"
         if record.changed
         else f"edgekit inspect {model}"
     )

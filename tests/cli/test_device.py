@@ -62,6 +62,15 @@ def test_from_adding_a_device_to_a_gate_on_it(lab, tmp_path, small_model, small_
     assert (other.code, "expected x86" in other.error_line) == (2, True)
 
 
+def test_the_next_command_measures_on_the_same_device(lab, tmp_path, small_model, small_data):
+    out = tmp_path / "pruned.onnx"
+    given = ("--data", small_data, "--keep-macs", "0.5", "--device", "board", "--threads", "2")
+    pruned = lab("prune", small_model, *given, "-o", out)
+    assert pruned.code == 0, pruned.err
+    following = f"edgekit profile {out} --against {small_model} --device board --threads 2"
+    assert following in " ".join(pruned.err.split())
+
+
 def test_what_is_optimized_on_a_device_is_gated(lab, tmp_path, small_model, small_data, all_int8):
     out = tmp_path / "out.bundle"
     arguments = ("--target", "x86", "--data", small_data, "--device", "board", "--out", out)

@@ -1,5 +1,6 @@
 """What `profile` and `gate` tell beyond the figures."""
 
+import dataclasses
 import json
 
 import pytest
@@ -91,6 +92,11 @@ def test_gate_tells_the_command_that_would_settle_it(edgekit, tmp_path, make):
     few = edgekit("gate", "few.json", *limits)
     more = "--budget 'latency.p95<=1s' --budget 'latency.mean<=11ms'"
     assert f"next: edgekit profile MODEL {more} --json few.json\n" in few.err
+    setup = dataclasses.replace(recorded.setup, device="orin-1", threads=4)
+    remote = dataclasses.replace(recorded, setup=setup)
+    (tmp_path / "few.json").write_text(json_document(remote))
+    few = edgekit("gate", "few.json", *limits)
+    assert f"edgekit profile MODEL --device orin-1 --threads 4 {more} --json few.json" in few.err
     clear = edgekit("gate", "few.json", "--budget=size<=1B")
     assert (clear.code, "next:" in clear.err) == (1, False)
 
