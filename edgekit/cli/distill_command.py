@@ -167,5 +167,5 @@ def command(
             progress=report,
             **recipe,
         )
-    alike = options.measured_by(device, inventory, threads=threads)
+    alike = options.measured_by(device, inventory, threads=threads, shapes=shapes)
     return terminal.show_learnt(record, teachers[0], written, alike)

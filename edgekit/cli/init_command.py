@@ -45,6 +45,6 @@ def command(
     terminal.say(f"wrote {escape(str(written.path))}")
     terminal.next_command(
         f"edgekit optimize {model} --target {written.target} --data DATA --profile {written.path}"
-        + options.measured_by(device, inventory, threads=threads, batch=batch)
+        + options.measured_by(device, inventory, threads=threads, batch=batch, shapes=shapes)
     )
     return 0

@@ -161,16 +161,22 @@ def read_duration(text: str, option: str) -> float:
 
 
 def measured_by(
-    device: str | None, inventory: str | None = None, *, threads: int = 1, batch: int = 1
+    device: str | None,
+    inventory: str | None = None,
+    *,
+    threads: int = 1,
+    batch: int = 1,
+    shapes: tuple[str, ...] = (),
 ) -> str:
     """Return what must be said again for a next command to measure alike, behind a space."""
-    said = {
-        "--device": device,
-        "--inventory": inventory,
-        "--threads": threads if threads > 1 else None,
-        "--batch": batch if batch > 1 else None,
-    }
-    return "".join(f" {option} {value}" for option, value in said.items() if value is not None)
+    said = (
+        ("--device", device),
+        ("--inventory", inventory),
+        ("--threads", threads if threads > 1 else None),
+        ("--batch", batch if batch > 1 else None),
+        *(("--shape", shape) for shape in shapes),
+    )
+    return "".join(f" {option} {value}" for option, value in said if value is not None)
 
 
 def of_device(file: str, device: str) -> str:

@@ -87,7 +87,11 @@ def command(
     terminal.console().print(console.profile(measured))
     if not json_file:
         alike = options.measured_by(
-            devices[0] if devices else None, inventory, threads=threads, batch=batch
+            devices[0] if devices else None,
+            inventory,
+            threads=threads,
+            batch=batch,
+            shapes=shapes,
         )
         against = f" --against {against}" if against else ""
         terminal.next_command(f"edgekit profile {model}{against}{alike} --json measured.json")

@@ -111,5 +111,5 @@ def command(
             force=force,
             progress=report,
         )
-    alike = options.measured_by(device, inventory, threads=threads, batch=batch)
+    alike = options.measured_by(device, inventory, threads=threads, batch=batch, shapes=shapes)
     return terminal.show_record(record, model, written, alike)

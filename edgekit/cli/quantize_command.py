@@ -64,5 +64,5 @@ def command(
         from edgekit.report.explained import listing
 
         terminal.console().print(listing(record))
-    alike = options.measured_by(device, inventory, threads=threads, batch=batch)
+    alike = options.measured_by(device, inventory, threads=threads, batch=batch, shapes=shapes)
     return terminal.show_record(record, model, written, alike)
