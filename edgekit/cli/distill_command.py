@@ -155,7 +155,9 @@ def command(
             replace=replace,
             data=options.required(data, "--data"),
             out=written,
-            output_weights=options.read_numbers(output_weights, "--output-weight", "boxes=2"),
+            output_weights=options.read_numbers(
+                output_weights, "--output-weight", "OUTPUT=W, e.g. boxes=2"
+            ),
             features={one.partition("=")[0]: one.partition("=")[2] or one for one in features},
             augment=not no_augment,
             target=target,

@@ -103,8 +103,8 @@ def read_shapes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def read_numbers(texts: tuple[str, ...], option: str, example: str) -> dict[str, float]:
-    """Read options of the form NAME=NUMBER; a later one for the same name wins.
+def read_numbers(texts: tuple[str, ...], option: str, form: str) -> dict[str, float]:
+    """Read options such as NAME=NUMBER, told as `form`; a later one for the same name wins.
 
     Raises:
         UsageError: one of them is of another form.
@@ -118,10 +118,7 @@ def read_numbers(texts: tuple[str, ...], option: str, example: str) -> dict[str,
             name = ""
         if not name:
             raise UsageError(
-                "cannot read the number",
-                where=option,
-                found=repr(text),
-                expected=f"NAME=NUMBER, e.g. {example}",
+                "cannot read the number", where=option, found=repr(text), expected=form
             )
     return numbers
 

@@ -95,7 +95,7 @@ def command(
             max_latency_s=options.read_seconds(max_latency, "--max-latency")
             if max_latency is not None
             else None,
-            ratios=options.read_numbers(ratios, "--ratio", "'layer1.*=0.3'"),
+            ratios=options.read_numbers(ratios, "--ratio", "LAYER=SHARE, e.g. 'layer1.*=0.3'"),
             criterion=criterion,
             granularity=granularity,
             rounds=rounds,
