@@ -1,12 +1,13 @@
 """Distil students as `edgekit distill --student auto` does, and print a table.
 
-    python tools/bench/distillation.py JOBS.toml DATA OUT --row NAME[+NAME...]:KEEP ...
+    python tools/bench/distillation.py JOBS.toml DATA OUT --row NAME[+NAME...]:KEEP[=NAME] ...
         [--seeds 0] [--minutes 30] [--epochs 0]
 
-JOBS.toml is that of optimize.py, DATA what students learn from. A row's first job is the teacher
-that the student is pruned from, to KEEP of its multiply-adds; all of them teach. Models, and what
-is known of them, are kept in the folder OUT: what is done is not done again, and a training that
-was ended goes on. The metric is the first job's, top-1 in percent if it names none.
+JOBS.toml is that of optimize.py, DATA what students learn from. The jobs of a row teach, and the
+student is pruned from the first of them, to KEEP of its multiply-adds, or from the one behind `=`,
+by `edgekit prune`, once for all rows and seeds. Models, and what is known of them, are kept in the
+folder OUT: what is done is not done again, and a training that was ended goes on. The metric is
+the first job's, top-1 in percent if it names none.
 """
 
 from __future__ import annotations
@@ -15,13 +16,24 @@ import argparse
 import json
 import statistics
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from answers import opened
 
 from edgekit import graph
+from edgekit.single import prune
 from edgekit.students import distill
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Who teaches, and what the student is: `keep` of `origin`, or of the first teacher."""
+
+    teachers: tuple[str, ...]
+    keep: float
+    origin: str | None
 
 
 def main() -> None:
@@ -38,42 +50,43 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=0.0)
     given = parser.parse_args()
     given.out.mkdir(exist_ok=True)
-    print("| teachers | keep | seed | teacher | student | lost | held-out answers alike | min |")
+    print("| teachers | student | seed | teacher | student | lost | held-out answers alike | min |")
     print("|-|-|-|-|-|-|-|-|")
-    for row in given.rows:
-        names, _, keep = row.partition(":")
-        found = [
-            _student(given, names.split("+"), float(keep), seed, given.out / f"{row}-{seed}")
-            for seed in given.seeds
-        ]
+    for text in given.rows:
+        names, _, of = text.partition(":")
+        keep, _, origin = of.partition("=")
+        row = Row(tuple(names.split("+")), float(keep), origin or None)
+        found = [_student(given, row, seed, given.out / f"{text}-{seed}") for seed in given.seeds]
         for seed, one in zip(given.seeds, found, strict=True):
             print(
-                f"| {names} | {keep} | {seed} | {one['teacher']:.2f} | {one['student']:.2f} |"
+                f"| {names} | {of} | {seed} | {one['teacher']:.2f} | {one['student']:.2f} |"
                 f" {one['lost']:.2f} | {one['alike']} | {one['seconds'] / 60:.1f} |",
                 flush=True,
             )
         if len(found) > 1:
             scores = [one["student"] for one in found]
             print(
-                f"| {names} | {keep} | all | | {statistics.mean(scores):.2f} +-"
+                f"| {names} | {of} | all | | {statistics.mean(scores):.2f} +-"
                 f" {statistics.stdev(scores):.2f} | | | |",
                 flush=True,
             )
 
 
-def _student(
-    given: argparse.Namespace, names: list[str], keep: float, seed: int, stem: Path
-) -> dict[str, Any]:
+def _student(given: argparse.Namespace, row: Row, seed: int, stem: Path) -> dict[str, Any]:
     """Return what is known of one student; it is made where it is not there."""
     known, file = stem.with_name(f"{stem.name}.json"), stem.with_name(f"{stem.name}.onnx")
     if known.exists():
         found: dict[str, Any] = json.loads(known.read_text(encoding="utf-8"))
         return found
     jobs = tomllib.loads(given.jobs.read_text(encoding="utf-8"))
+    models = {name: given.jobs.parent / one["model"] for name, one in jobs.items()}
+    start = given.out / f"{row.keep:g}={row.origin}.onnx"
+    if row.origin and not start.exists():
+        prune(models[row.origin], data=given.data, out=start, keep_macs=row.keep)
     record = distill(
-        [given.jobs.parent / jobs[name]["model"] for name in names],
-        student="auto",
-        keep_macs=keep,
+        [models[name] for name in row.teachers],
+        student=start if row.origin else "auto",
+        keep_macs=None if row.origin else row.keep,
         data=given.data,
         out=file,
         minutes=given.minutes,
@@ -82,7 +95,7 @@ def _student(
         force=True,
         progress=_said(),
     )
-    task = next(opened(given.jobs, names[:1]))
+    task = next(opened(given.jobs, row.teachers[:1]))
     teacher, student = task.score(task.model), task.score(graph.load(file))
     found = {
         "teacher": teacher,
