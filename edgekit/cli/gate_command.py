@@ -38,11 +38,19 @@ def command(
     """
     from edgekit import report
     from edgekit.cli import terminal
+    from edgekit.devices import LOCAL
     from edgekit.gating import gate
     from edgekit.metrics import metric
     from edgekit.result import read_measurement
 
     verdict = gate(measured, model=model, budgets=budgets, profile=profile, baseline=baseline)
+    more = [
+        f"--budget '{check.budget.text}'"
+        for check in verdict.checks
+        if check.needed and metric(check.budget.metric).estimator in ("percentile", "runs")
+    ]
+    again = more and Path(measured).is_file()
+    setup = read_measurement(Path(measured)).setup if again else None
     for name, render in (
         (junit, report.junit.verdict),
         (markdown, report.markdown.verdict),
@@ -51,18 +59,13 @@ def command(
         if name:
             terminal.write_text(name, render(verdict))
     terminal.console().print(report.console.verdict(verdict))
-    more = [
-        f"--budget '{check.budget.text}'"
-        for check in verdict.checks
-        if check.needed and metric(check.budget.metric).estimator in ("percentile", "runs")
-    ]
-    if more and Path(measured).is_file():
+    if setup is not None:
         subject = (model or "MODEL", *(("--against", baseline) if baseline else ()))
-        setup = read_measurement(Path(measured)).setup
         alike = options.measured_by(
-            None if setup.device == "local" else setup.device,
+            None if setup.device == LOCAL else setup.device,
             threads=setup.threads,
             batch=setup.batch,
+            shapes=tuple(f"{name}={'x'.join(map(str, s))}" for name, s in setup.shapes.items()),
         )
         line = " ".join(("edgekit profile", *subject)) + alike
         terminal.next_command(" ".join((line, *more, "--json", measured)))

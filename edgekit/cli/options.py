@@ -164,11 +164,13 @@ def measured_by(
     threads: int = 1,
     batch: int = 1,
     shapes: tuple[str, ...] = (),
+    runtime: str | None = None,
 ) -> str:
     """Return what must be said again for a next command to measure alike, behind a space."""
     said = (
         ("--device", device),
         ("--inventory", inventory),
+        ("--runtime", runtime),
         ("--threads", threads if threads > 1 else None),
         ("--batch", batch if batch > 1 else None),
         *(("--shape", shape) for shape in shapes),

@@ -92,7 +92,8 @@ def command(
             threads=threads,
             batch=batch,
             shapes=shapes,
-        )
+            runtime=runtime,
+        ) + "".join(f" --budget '{budget}'" for budget in budgets)
         against = f" --against {against}" if against else ""
         terminal.next_command(f"edgekit profile {model}{against}{alike} --json measured.json")
     else:

@@ -91,12 +91,18 @@ def test_gate_tells_the_command_that_would_settle_it(edgekit, tmp_path, make):
     limits = ("--budget=latency.p95<=1s", "--budget=latency.mean<=11ms", "--budget=size<=1B")
     few = edgekit("gate", "few.json", *limits)
     more = "--budget 'latency.p95<=1s' --budget 'latency.mean<=11ms'"
-    assert f"next: edgekit profile MODEL {more} --json few.json\n" in few.err
-    setup = dataclasses.replace(recorded.setup, device="orin-1", threads=4)
+    alike = "--shape x=1x1x28x28"
+    assert f"next: edgekit profile MODEL {alike} {more} --json few.json\n" in few.err
+    over = edgekit("gate", "few.json", *limits, "--json", "few.json")
+    assert (over.code, f"{more} --json few.json\n" in over.err) == (few.code, True)
+    setup = dataclasses.replace(
+        recorded.setup, device="orin-1", threads=4, shapes={"x": (1, 3, 64, 64)}
+    )
     remote = dataclasses.replace(recorded, setup=setup)
     (tmp_path / "few.json").write_text(json_document(remote))
     few = edgekit("gate", "few.json", *limits)
-    assert f"edgekit profile MODEL --device orin-1 --threads 4 {more} --json few.json" in few.err
+    alike = "--device orin-1 --threads 4 --shape x=1x3x64x64"
+    assert f"edgekit profile MODEL {alike} {more} --json few.json" in few.err
     clear = edgekit("gate", "few.json", "--budget=size<=1B")
     assert (clear.code, "next:" in clear.err) == (1, False)
 
