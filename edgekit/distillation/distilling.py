@@ -89,7 +89,7 @@ def taught(
     require_torch("distillation")
     started = time.monotonic()
     matches = [match(student, teacher) for teacher in teachers]
-    _check_recipe(recipe, matches[0], len(teachers))
+    _check_recipe(recipe, matches[0], len(teachers), stretch)
     _check_features(recipe, student, teachers[0], stretch)
     names, integers = _weights_of(student, stretch)
     folder.mkdir(parents=True, exist_ok=True)
@@ -175,7 +175,9 @@ def _weights_of(
     return names, integers
 
 
-def _check_recipe(recipe: Recipe, found: Match, teachers: int) -> None:
+def _check_recipe(recipe: Recipe, found: Match, teachers: int, stretch: Stretch | None) -> None:
+    if recipe.output_weights and stretch is not None:
+        raise UsageError("goes with a whole student", where="output_weights")
     if recipe.teacher_weights and len(recipe.teacher_weights) != teachers:
         raise UsageError(
             "not one weight a teacher",
@@ -190,6 +192,10 @@ def _check_recipe(recipe: Recipe, found: Match, teachers: int) -> None:
                 where="output_weights",
                 expected=f"one of {', '.join(found.outputs)}",
             )
+    if not any(recipe.output_weights.get(name, 1.0) for name in found.outputs):
+        raise UsageError(
+            "nothing would be learnt", where="output_weights", found="0 for every output"
+        )
 
 
 def _check_features(
@@ -269,6 +275,12 @@ def _typed(student: Model, weights: Mapping[str, Array]) -> dict[str, Array]:
     }
 
 
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Return names of teachers, with their places where two have the same."""
+    several = len(set(names)) < len(names)
+    return [f"{name} ({place})" if several else name for place, name in enumerate(names, 1)]
+
+
 def _facts(learned: Learned, parts: Read, teachers: Sequence[str]) -> dict[str, Any]:
     lessons = parts.lessons
     found: dict[str, Any] = {
@@ -286,8 +298,8 @@ def _facts(learned: Learned, parts: Read, teachers: Sequence[str]) -> dict[str, 
     }
     for answers, shares in lessons.weights.items() if len(teachers) > 1 else ():
         found[f"teachers' weights for {answers}"] = [
-            f"{share:g} {name}" if share else f"{name} not asked"
-            for name, share in zip(teachers, shares, strict=True)
+            f"{share:.3g} {name}" if share else f"{name} not asked"
+            for name, share in zip(_told_apart(teachers), shares, strict=True)
         ]
     if learned.start_alike is not None and learned.best_alike is not None:
         found["equal held-out answers at the start"] = round(learned.start_alike, 4)

@@ -122,11 +122,14 @@ class Panel:
             self._shares[name, shifted] = shares / shares.sum()
 
     def weights(self, *, shifted: bool) -> dict[str, list[float]]:
-        """Return what each teacher counts for, by output; for samples that are shifted, too."""
+        """Return what each teacher counts for, by output; for samples that are shifted, too.
+
+        Where that is another for each sample, by confidence, there is nothing to tell.
+        """
         return {
-            f"{name}, {'shifted' if further else 'plain'}": shares.round(3).tolist()
+            f"{name}, {'shifted' if further else 'plain'}": shares.tolist()
             for (name, further), shares in self._shares.items()
-            if shifted or not further
+            if (shifted or not further) and self._recipe.combination != "confidence"
         }
 
     def answers(self, bucket: Bucket, views: Views, view: int) -> Iterator[Answers]:

@@ -81,8 +81,10 @@ class Recipe:
         _check("labels", self.labels, 0, 1)
         if not 0 < self.temperature < math.inf:
             raise _outside("temperature", self.temperature, "above 0")
-        for weight in (*self.teacher_weights, *self.output_weights.values()):
-            _check("weight", weight, 0, math.inf)
+        for weight in self.teacher_weights:
+            _check("teacher_weights", weight, 0, math.inf)
+        for name, weight in self.output_weights.items():
+            _check(f"output_weights: {name}", weight, 0, math.inf)
         if self.teacher_weights and not sum(self.teacher_weights):
             raise _outside("teacher_weights", 0, "one of them above 0")
 
