@@ -19,7 +19,7 @@ from edgekit.distillation.exporting import exported
 from edgekit.distillation.factoring import low_rank, separable
 from edgekit.distillation.recipe import Recipe
 from edgekit.distillation.stretches import Stretch, spliced
-from edgekit.errors import ModelError
+from edgekit.errors import ModelError, UsageError, WithinBudgetError
 from edgekit.graph import Model
 from edgekit.job import Job
 from edgekit.passes.goals import Goals
@@ -30,9 +30,10 @@ AUTO, LOW_RANK = "auto", "low-rank"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
-    """The first teacher's job, the samples, and where and how a student learns."""
+    """The first teacher's job, the teachers' files, the samples, and where and how one learns."""
 
     job: Job
+    files: Sequence[str | Path]
     data: Dataset
     folder: Path
     recipe: Recipe
@@ -77,22 +78,34 @@ def pruned(
 ) -> tuple[Model, dict[str, object]]:
     """Return the pruned student before its last round, and what is to be told of it.
 
-    What an earlier call has pruned and trained is used again.
+    What an earlier call has pruned and trained is used again. A call that is refused before
+    anything is trained leaves no folder.
     """
+    try:
+        return _pruned(budget, rounds, teachers, learning)
+    except UsageError:
+        if not any(learning.folder.glob("trained*")):
+            shutil.rmtree(learning.folder, ignore_errors=True)
+        raise
+
+
+def _pruned(
+    budget: Mapping[str, float], rounds: int, teachers: Sequence[Model], learning: Learning
+) -> tuple[Model, dict[str, object]]:
     job, folder = learning.job, learning.folder
     recipe = dataclasses.replace(learning.recipe, minutes=learning.recipe.minutes / rounds)
-    running, measuring = job.running, job.device.name if job.device else None
+    running, context = job.running, context_of(job, learning.data)
     told = (
         f"{graph.file_sha256(job.file)} {budget} {rounds} {learning.data.source}"
-        f" {len(learning.data)} {running.target.name} {measuring} {running.threads}"
-        + (f" {recipe}" if rounds > 1 else "")
+        f" {len(learning.data)} {running.target.model_dump_json()} {context.measured_on}"
+        f" {running.threads} {running.shapes}"
+        + (f" {recipe} {[graph.file_sha256(one) for one in learning.files]}" if rounds > 1 else "")
     )
     key, known = hashlib.sha256(told.encode()).hexdigest(), folder / "derived.key"
     if not known.is_file() or known.read_text(encoding="utf-8") != key:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         known.write_text(key, encoding="utf-8")
-    context = context_of(job, learning.data)
     dense, _record = apply(passes.Simplify(), job.model, context)
     goals = Goals(dense=dense, budget=budget, rounds=rounds, context=context)
     model = dense
@@ -102,7 +115,12 @@ def pruned(
             step = goals.step(limit, model)
             if step is None:
                 continue
-            made, record = apply(step, model, context)
+            try:
+                made, record = apply(step, model, context)
+            except WithinBudgetError:
+                if model is dense:
+                    raise
+                continue
             if not record.changed and model is dense:
                 why = f"`edgekit inspect {job.file} --groups` says why; name a student of your own"
                 raise ModelError("nothing of it can be pruned", where=job.model.name, remedy=why)

@@ -73,6 +73,10 @@ class UnreachableError(UsageError):
     """A budget that no smaller form of the model can reach."""
 
 
+class WithinBudgetError(UsageError):
+    """A budget that the model keeps as it is."""
+
+
 class ModelError(EdgekitError):
     """The model cannot be used: malformed, unsupported, or it breaks the runtime."""
 

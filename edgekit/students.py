@@ -169,7 +169,7 @@ def distill(
     folder = written.with_name(f"{written.name}.training" + (f"-{own}" if own else ""))
     stretch = None
     with opened() as job:
-        learning = Learning(job=job, data=samples, folder=folder, recipe=recipe)
+        learning = Learning(job=job, files=files, data=samples, folder=folder, recipe=recipe)
         if replace is not None:
             whole, _record = apply(passes.Simplify(), job.model, context_of(job, samples))
             teachers, stretch = [whole], stretch_of(whole, replace)

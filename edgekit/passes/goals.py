@@ -38,7 +38,7 @@ class Goals:
         ((name, limit),) = self.budget.items()
         if self.rounds == 1:
             return (limit,)
-        whole = self._left(self.dense) if name == LATENCY else 1.0
+        whole = self.context.seconds_of([self.dense], "decide")[0] if name == LATENCY else 1.0
         if limit >= whole:
             return (limit,)
         return tuple(whole * share for share in polynomial(1.0, limit / whole, self.rounds + 1)[1:])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.candidate import Skip
-from edgekit.errors import UnreachableError, UsageError
+from edgekit.errors import UnreachableError, WithinBudgetError
 from edgekit.graph import Model
 from edgekit.passes.contract import Context, Effort
 from edgekit.passes.plans import other_plans, plan
@@ -123,7 +123,7 @@ class Shrinking:
             return parameters_cost(self.coupled(dense), ()).dense, self.asked.keep_params
         (whole_s,) = self._seconds([dense])
         if self.asked.max_latency_s >= whole_s:
-            raise UsageError(
+            raise WithinBudgetError(
                 "the model is within the budget already",
                 where="prune",
                 found=f"{whole_s * 1e6:.0f} us",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from edgekit.errors import UsageError
+from edgekit.candidate import Skip
+from edgekit.errors import UnreachableError, UsageError, WithinBudgetError
 from edgekit.graph import Model
 from edgekit.interpreter.extra import require_torch
 from edgekit.passes.contract import Context, Outcome
@@ -63,7 +64,13 @@ class Student(Training):
             step = goals.step(limit, made.model)
             if step is None:
                 continue
-            pruned = step.apply(made.model, context)
+            try:
+                pruned = step.apply(made.model, context)
+            except (UnreachableError, WithinBudgetError) as error:
+                if not made.changed:
+                    raise
+                reason = Skip(where="budget", reason=str(error))
+                return replace(made, skipped=(*made.skipped, reason))
             if not pruned.changed:
                 return made if made.changed else pruned
             found = learnt(pruned.model, [model], context, recipe)

@@ -1,5 +1,6 @@
 """All of it, through the native door."""
 
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -7,11 +8,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edgekit import applying, graph, students, units
+from edgekit import applying, deriving, graph, students, units
 from edgekit.cli.main import cli
 from edgekit.distillation import distilling
 from edgekit.distillation.recipe import Recipe
-from edgekit.errors import EdgekitError, MissingExtraError, ModelError
+from edgekit.errors import EdgekitError, MissingExtraError, ModelError, UsageError
 from edgekit.interpreter import extra
 from edgekit.measurement import Interval
 
@@ -140,6 +141,49 @@ def test_the_time_allowed_is_that_of_pruning_too(files, monkeypatch, rounds):
     assert asked == [70.0]
 
 
+@pytest.mark.parametrize("changed", ["teachers", "shape", None])
+def test_what_was_pruned_is_used_again_for_the_same_call_alone(files, monkeypatch, changed):
+    pytest.importorskip("torch")
+    shutil.copy(files / "teacher.onnx", files / "second.onnx")
+    small, pruned = graph.load(files / "student.onnx"), []
+
+    def applied(step, model, context):
+        if step.name != "prune":
+            return applying.apply(step, model, context)
+        pruned.append(step)
+        return small, SimpleNamespace(changed=True)
+
+    def taught(model, _teachers, _data, folder, *_given, **_named):
+        folder.mkdir(parents=True)
+        return SimpleNamespace(model=model)
+
+    def ended(*_given, **_named):
+        raise ModelError("enough")
+
+    monkeypatch.setattr(deriving, "apply", applied)
+    monkeypatch.setattr(deriving, "taught", taught)
+    monkeypatch.setattr(students, "taught", ended)
+    more = ["--teacher", f"{files}/second.onnx", "--keep-macs", "0.1", "--rounds", "2"]
+    with pytest.raises(ModelError, match="enough"):
+        distil(files, *more, student="auto")
+    before = len(pruned)
+    if changed == "teachers":
+        graph.save(small, files / "second.onnx")
+    if changed == "shape":
+        more += ["--shape", "x=2x1x16x16"]
+    with pytest.raises(ModelError, match="enough"):
+        distil(files, *more, student="auto")
+    assert before
+    assert len(pruned) == before * (2 if changed else 1)
+
+
+def test_a_limit_that_is_kept_already_leaves_no_folder(files):
+    pytest.importorskip("torch")
+    with pytest.raises(UsageError, match="within the budget already"):
+        distil(files, "--max-latency", "10s", student="auto")
+    assert not list(files.glob("out.onnx*"))
+
+
 def test_what_each_teacher_counts_for_is_said(files, teacher, capsys):
     pytest.importorskip("torch")
     noisy = graph.load(files / "teacher.onnx")
@@ -198,6 +242,13 @@ def test_a_call_that_makes_no_sense_is_one_line(files, make, monkeypatch):
         (["--device", "nowhere"], {}, "unknown device 'nowhere'"),
         (["--output-weight", "boxes=2"], {}, "the student has no float output 'boxes'"),
         (["--output-weight", "logits"], {}, "--output-weight: cannot read the number"),
+        (["--output-weight", "logits=0"], {}, "nothing would be learnt .found 0 for every output"),
+        (["--output-weight", "logits=nan"], {}, "output_weights: logits: out of range"),
+        (
+            ["--output-weight", "logits=2", "--replace", "conv2..relu2"],
+            {"student": "auto"},
+            "output_weights: goes with a whole student",
+        ),
         (["--rounds", "2"], {}, "--rounds: goes with a whole student that is auto"),
         (
             ["--replace", "conv2..relu2"],

@@ -9,7 +9,9 @@ import pytest
 from edgekit import graph, passes
 from edgekit import target as targets
 from edgekit.dataset import open_data
-from edgekit.errors import UsageError
+from edgekit.errors import UnreachableError, UsageError, WithinBudgetError
+from edgekit.passes import Outcome, student
+from edgekit.passes.goals import Goals
 
 pytest.importorskip("torch")
 
@@ -67,6 +69,31 @@ def test_a_student_is_smaller_and_has_learnt(model, context):
     assert after.macs <= 0.7 * before.macs
     assert outcome.facts["multiply-adds kept"] <= 0.7
     assert "held-out distance" in outcome.facts
+
+
+@pytest.mark.parametrize("refusal", [WithinBudgetError, UnreachableError])
+def test_a_round_that_cannot_go_on_leaves_what_was_learnt(model, context, monkeypatch, refusal):
+    """A latency is measured anew in each round, and may say that the model is there already."""
+    edited = model.editable()
+    smaller = graph.Model(ir=edited, name="smaller")
+    asked = []
+
+    def apply(_step, of, _context):
+        asked.append(of)
+        if len(asked) > 1:
+            raise refusal("cannot go on", where="prune")
+        return Outcome(model=smaller, changed=True)
+
+    monkeypatch.setattr(passes.Prune, "apply", apply)
+    monkeypatch.setattr(student, "learnt", lambda of, *_: Outcome(model=of, changed=True))
+    monkeypatch.setattr(Goals, "step", lambda *_: passes.Prune(keep_macs=0.5))
+    asking = passes.Student(keep_macs=0.5, rounds=3)
+    outcome = asking.apply(model, context)
+    assert outcome.changed
+    assert outcome.model is smaller
+    assert [one.reason for one in outcome.skipped] == ["prune: cannot go on"]
+    with pytest.raises(refusal):
+        asking.apply(model, context)
 
 
 @pytest.mark.slow
